@@ -1,0 +1,69 @@
+"""VMFM: all nets of the paper under one roof (Figures 2 and 4)."""
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from vmfm.trainer.config import NetConfig
+from vmfm.trainer.nets.complementary import ComplementaryNet
+from vmfm.trainer.nets.encoder import Encoder
+from vmfm.trainer.nets.foreground import ForegroundNet
+from vmfm.trainer.nets.modality import ModalityNet
+from vmfm.trainer.nets.refinement import RefinementNet
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What one forward pass knows of a batch; every tensor (N, 1, H, W) in [0, 1]."""
+
+    segmentation: Tensor
+    depth: Tensor
+    heatmap: Tensor
+    alpha_s: Tensor
+    alpha_d: Tensor
+
+
+class VMFM(nn.Module):
+    """Everything that is trained and shipped. `pretrained` loads the ImageNet encoder into S, D and I."""
+
+    def __init__(self, config: NetConfig, *, pretrained: bool = False) -> None:
+        super().__init__()
+        self.config = config
+        self.segmentation = self._modality(config, pretrained)
+        self.depth = self._modality(config, pretrained)
+        self.interaction = self._modality(config, pretrained)
+        self.foreground_s = ForegroundNet(config.foreground_width, config.fusion_dilations)
+        self.foreground_d = ForegroundNet(config.foreground_width, config.fusion_dilations)
+        self.complementary = ComplementaryNet(config.complementary_width)
+        self.refinement = RefinementNet()
+
+    @staticmethod
+    def _modality(config: NetConfig, pretrained: bool) -> ModalityNet:
+        encoder = Encoder(config.encoder_blocks)
+        if pretrained:
+            encoder.load_pretrained()
+        return ModalityNet(encoder, config.decoder_channels)
+
+    def forward(self, image: Tensor) -> Prediction:
+        """image (N, 3, H, W) RGB in [0, 1], H and W multiples of 32."""
+        segmentation, depth, heatmap = self.segmentation(image), self.depth(image), self.interaction(image)
+        return Prediction(
+            segmentation,
+            depth,
+            heatmap,
+            alpha_s=self.foreground_s(image, heatmap, segmentation),
+            alpha_d=self.foreground_d(image, heatmap, depth),
+        )
+
+    def export_nets(self) -> dict[str, nn.Module]:
+        """The bundle's nets by name; each reads and writes the tensors that the runtime's graph table says."""
+        return {
+            "segmentation": self.segmentation,
+            "depth": self.depth,
+            "interaction": self.interaction,
+            "foreground_s": self.foreground_s,
+            "foreground_d": self.foreground_d,
+            "complementary_s": self.complementary.s,
+            "complementary_d": self.complementary.d,
+            "refinement": self.refinement,
+        }

