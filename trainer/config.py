@@ -20,7 +20,11 @@ class NetConfig:
     complementary_width: int  # channels of the first convolution of CL; 32 in Table 7
     decoder_channels: tuple[int, int, int, int]  # of the modality nets, at 1/16, 1/8, 1/4, 1/2
     encoder_blocks: int = 15  # of the 16 inverted residuals of EfficientNet-Lite0
-    fusion_dilations: tuple[int, int, int] = (1, 2, 4)  # open in Table 6: same weights, a field of view that spans a hand
+    fusion_dilations: tuple[int, int, int] = (
+        1,
+        2,
+        4,
+    )  # open in Table 6: same weights, a field of view that spans a hand
     patches: int = 256  # K, how many 16x16 patches a frame the refinement sharpens by default
 
     def to_json(self) -> dict[str, Any]:
@@ -32,12 +36,16 @@ class NetConfig:
         """The config `to_json` came from. Raises TrainerError on a field this version does not know."""
         known = {field.name for field in fields(cls)}
         if unknown := set(values) - known:
-            raise TrainerError(f"the net config has unknown fields {sorted(unknown)}; wanted a subset of {sorted(known)}")
+            raise TrainerError(
+                f"the net config has unknown fields {sorted(unknown)}; wanted a subset of {sorted(known)}"
+            )
         return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
 
 
 LITE = NetConfig("lite", 384 * 224, foreground_width=12, complementary_width=8, decoder_channels=(64, 48, 32, 24))
-FULL = NetConfig("full", 512 * 512, foreground_width=64, complementary_width=32, decoder_channels=(64, 48, 32, 24), patches=512)
+FULL = NetConfig(
+    "full", 512 * 512, foreground_width=64, complementary_width=32, decoder_channels=(64, 48, 32, 24), patches=512
+)
 TINY = NetConfig("tiny", 64 * 64, foreground_width=4, complementary_width=4, decoder_channels=(8, 8, 8, 8), patches=16)
 
 CONFIGS = {config.name: config for config in (LITE, FULL, TINY)}

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 from torch import Tensor, nn
-
 from vmfm.trainer.config import NetConfig
 from vmfm.trainer.nets.complementary import ComplementaryNet
 from vmfm.trainer.nets.encoder import Encoder

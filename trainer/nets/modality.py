@@ -2,7 +2,6 @@
 
 import torch
 from torch import Tensor, nn
-
 from vmfm.trainer.nets.blocks import conv, upsample
 from vmfm.trainer.nets.encoder import Encoder
 

@@ -2,7 +2,6 @@
 
 import torch
 from torch import Tensor, nn
-
 from vmfm.trainer.nets.blocks import conv
 
 
@@ -15,7 +14,9 @@ class RefinementNet(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.layers = nn.Sequential(conv(4, 4), conv(4, 8), conv(8, 8), conv(8, 4), nn.Conv2d(4, 1, 3, padding=1), nn.Tanh())
+        self.layers = nn.Sequential(
+            conv(4, 4), conv(4, 8), conv(8, 8), conv(8, 4), nn.Conv2d(4, 1, 3, padding=1), nn.Tanh()
+        )
         nn.init.zeros_(self.layers[4].weight)
         nn.init.zeros_(self.layers[4].bias)
 

@@ -1,0 +1,184 @@
+"""Makes training batches on the device: crops, new backgrounds, colours, camera faults."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from vmfm.trainer.data import crops, interactions
+from vmfm.trainer.data.store import Store
+
+DETAIL = 2  # pictures are composed at twice the nets' size: what the refinement sees, and antialiasing for the nets
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Float32 in [0, 1], (N, C, H, W) at the nets' size; fields called fine_* at DETAIL times that size.
+
+    image, fine_image (3): what the camera saw. foreground F*, background B* (3): clean colours; where `composed` (N, 1, 1, 1)
+    is 0 they are not known and both equal the image. alpha, fine_alpha, person, depth, heatmap (1): truths.
+    alpha_known, fine_alpha_known, person_known (1), depth_known, all_points_known (N, 1, 1, 1): 1 where a truth may be trusted.
+    """
+
+    image: Tensor
+    foreground: Tensor
+    background: Tensor
+    composed: Tensor
+    alpha: Tensor
+    alpha_known: Tensor
+    person: Tensor
+    person_known: Tensor
+    depth: Tensor
+    depth_known: Tensor
+    heatmap: Tensor
+    all_points_known: Tensor
+    fine_image: Tensor
+    fine_alpha: Tensor
+    fine_alpha_known: Tensor
+
+
+class Composer:
+    """Draws batches from `sources` [(store, share)] over `backgrounds`; the same seed draws the same batches."""
+
+    def __init__(self, sources: list[tuple[Store, float]], backgrounds: Store, device: torch.device) -> None:
+        self.stores = [store for store, _ in sources]
+        self.shares = np.array([share for _, share in sources]) / sum(share for _, share in sources)
+        self.backgrounds = backgrounds
+        self.device = device
+
+    def batch(self, size: int, height: int, width: int, seed: int) -> Batch:
+        """`size` pictures of height x width (multiples of 32)."""
+        rng = np.random.default_rng(seed)
+        torch_rng = torch.Generator(self.device).manual_seed(seed)
+        fine_height, fine_width = DETAIL * height, DETAIL * width
+        planes, points, flags = self._draw(size, fine_height, fine_width, rng)
+        rgb, (alpha, alpha_unknown, person, person_unknown, depth) = planes[:, :3], planes[:, 3:].split(1, dim=1)
+        composed, depth_known, sure = (f.view(-1, 1, 1, 1) for f in flags.unbind(1))
+
+        behind = self._behind(size, fine_height, fine_width, rng)
+        rgb, behind = _colour_apart(rgb, behind, composed, torch_rng)
+        crowd = composed * _chance(size, 0.12, torch_rng)  # a second person with his or her things, behind the first
+        other_alpha = crowd * composed.roll(1, 0) * alpha.roll(1, 0)
+        behind = other_alpha * rgb.roll(1, 0) + (1 - other_alpha) * behind
+        person = torch.maximum(person, (1 - alpha) * crowd * composed.roll(1, 0) * person.roll(1, 0))
+        depth = torch.where(alpha > 0.5, depth, torch.where(other_alpha > 0.5, 0.9 * depth.roll(1, 0), depth))
+        points = torch.cat((points, points.roll(1, 0) * (crowd * composed.roll(1, 0)).view(-1, 1, 1)), dim=1)
+        # what of the first is seen, and what of the one behind: both belong to the matte
+        union = alpha + (1 - alpha) * other_alpha
+        foreground = torch.where(
+            union > 1e-3, (alpha * rgb + (1 - alpha) * other_alpha * behind) / union.clamp(min=1e-3), rgb
+        )
+        background = behind
+        image = torch.where(composed > 0, alpha * rgb + (1 - alpha) * behind, rgb)
+        unknown = torch.where(composed > 0, torch.zeros_like(alpha_unknown), alpha_unknown)
+
+        image, gains = _camera(image, torch_rng)
+        foreground, background = gains(foreground), gains(background)
+        small = {
+            k: F.avg_pool2d(v, DETAIL)
+            for k, v in dict(
+                image=image, foreground=foreground, background=background, alpha=union, person=person, depth=depth
+            ).items()
+        }
+        known = (F.max_pool2d(unknown, DETAIL) < 0.02).float()
+        keep = composed > 0
+        return Batch(
+            image=small["image"],
+            foreground=torch.where(keep, small["foreground"], small["image"]),
+            background=torch.where(keep, small["background"], small["image"]),
+            composed=composed,
+            alpha=small["alpha"],
+            alpha_known=known,
+            person=small["person"],
+            person_known=(F.max_pool2d(person_unknown, DETAIL) < 0.02).float(),
+            depth=_stretch(small["depth"]),
+            depth_known=depth_known,
+            heatmap=interactions.render(points / points.new_tensor((DETAIL, DETAIL, DETAIL, 1)), height, width),
+            all_points_known=sure,
+            fine_image=image,
+            fine_alpha=union,
+            fine_alpha_known=(unknown < 0.02).float(),
+        )
+
+    def _draw(self, size: int, height: int, width: int, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """planes (N, 8, H, W), points (N, P, 4) in output pixels, flags (N, 3): composed, depth known, all points known."""
+        which = rng.choice(len(self.stores), size, p=self.shares)
+        planes, points, flags = [], [], []
+        for s in np.unique(which):  # grouped by store: the order within a batch means nothing
+            store, count = self.stores[s], int((which == s).sum())
+            indices = rng.integers(len(store), size=count)
+            places = [store.placements[i] for i in indices]
+            matrices = torch.from_numpy(np.stack([crops.choose(p, width / height, rng) for p in places])).to(
+                self.device
+            )
+            chosen = torch.from_numpy(indices).to(self.device)
+            planes.append(store.crop(chosen, crops.grid(matrices, height, width)))
+            points.append(crops.move_points(store.points[chosen], matrices, height, width))
+            composed = torch.tensor([float(p.cutout) for p in places], device=self.device)
+            flags.append(torch.stack((composed, store.depth_known[chosen], store.sure_points[chosen]), 1))
+        return torch.cat(planes), torch.cat(points), torch.cat(flags)
+
+    def _behind(self, size: int, height: int, width: int, rng: np.random.Generator) -> Tensor:
+        indices = rng.integers(len(self.backgrounds), size=size)
+        places = [self.backgrounds.placements[i] for i in indices]
+        matrices = torch.from_numpy(np.stack([crops.choose(p, width / height, rng) for p in places])).to(self.device)
+        planes = self.backgrounds.crop(torch.from_numpy(indices), crops.grid(matrices, height, width))
+        blurred = _blur(planes[:, :3], height / 60)  # shallow depth of field
+        return torch.where(
+            torch.from_numpy(rng.random(size) < 0.2).to(self.device).view(-1, 1, 1, 1), blurred, planes[:, :3]
+        )
+
+
+def _chance(size: int, p: float, rng: torch.Generator) -> Tensor:
+    return (torch.rand(size, 1, 1, 1, generator=rng, device=rng.device) < p).float()
+
+
+def _uniform(size: int, channels: int, low: float, high: float, rng: torch.Generator) -> Tensor:
+    return low + (high - low) * torch.rand(size, channels, 1, 1, generator=rng, device=rng.device)
+
+
+def _stretch(depth: Tensor) -> Tensor:
+    """Nearest = 1, farthest = 0 within each picture."""
+    low, high = depth.amin((1, 2, 3), True), depth.amax((1, 2, 3), True)
+    return (depth - low) / (high - low).clamp(min=1e-3)
+
+
+def _blur(image: Tensor, sigma: float) -> Tensor:
+    radius = max(1, round(2 * sigma))
+    taps = torch.exp(-0.5 * (torch.arange(-radius, radius + 1, device=image.device) / sigma) ** 2)
+    taps = (taps / taps.sum()).expand(3, 1, 1, -1)
+    padded = F.pad(image, (radius,) * 4, mode="reflect")
+    return F.conv2d(F.conv2d(padded, taps, groups=3), taps.transpose(2, 3), groups=3)
+
+
+def _colour_apart(rgb: Tensor, behind: Tensor, composed: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Foreground and background under different light, the foreground drawn toward the background's brightness."""
+    n = len(rgb)
+    changed = (rgb * _uniform(n, 3, 0.85, 1.15, rng)).clamp(1e-4, 1) ** _uniform(n, 1, 0.75, 1.35, rng)
+    pull = _uniform(n, 1, 0, 0.6, rng)
+    means = [v.mean((2, 3), keepdim=True) for v in (changed, behind)]
+    changed = (changed * ((1 - pull) + pull * (means[1] / means[0].clamp(min=0.05)).clamp(0.5, 1.6))).clamp(0, 1)
+    behind = behind.clamp(1e-4, 1) ** _uniform(n, 1, 0.7, 1.4, rng)
+    return torch.where(composed > 0, changed, rgb), behind
+
+
+def _camera(image: Tensor, rng: torch.Generator):
+    """What a camera does to everything it sees: exposure, white balance, contrast, lost colour; then blur and noise.
+
+    Returns the image and the colour part alone as a function, for the clean foreground and background.
+    """
+    n = len(image)
+    balance, gamma = _uniform(n, 3, 0.9, 1.1, rng), _uniform(n, 1, 0.7, 1.4, rng)
+    contrast, mean = _uniform(n, 1, 0.75, 1.25, rng), image.mean((1, 2, 3), keepdim=True)
+    grey = _chance(n, 0.04, rng) + _uniform(n, 1, -0.3, 0.35, rng).clamp(0, 1)
+
+    def colours(x: Tensor) -> Tensor:
+        x = ((x * balance).clamp(1e-4, 1) ** gamma - mean) * contrast + mean
+        luma = (x * x.new_tensor((0.299, 0.587, 0.114)).view(1, 3, 1, 1)).sum(1, keepdim=True)
+        return torch.lerp(x, luma, grey.clamp(0, 1)).clamp(0, 1)
+
+    image = colours(image)
+    image = torch.lerp(image, _blur(image, 1.6), _chance(n, 0.3, rng) * _uniform(n, 1, 0, 1, rng))
+    noise = torch.randn(image.shape, generator=rng, device=rng.device) * _uniform(n, 1, -0.03, 0.05, rng).clamp(min=0)
+    return (image + noise).clamp(0, 1), colours

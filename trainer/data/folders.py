@@ -1,0 +1,203 @@
+"""Reads the folders of training data into samples; one reader per kind of folder, one sample per picture."""
+
+import json
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+from vmfm.trainer.data.interactions import lone_point, pair_point, points_of
+from vmfm.trainer.data.samples import Sample
+from vmfm.trainer.errors import TrainerError
+
+DEV_SCENES = 10  # rendered scenes with seed % 10 == 1 are held out
+
+
+def read(path: Path, flags: int = cv2.IMREAD_COLOR) -> np.ndarray:
+    """(H, W, 3) RGB, (H, W, 4) RGBA or (H, W) grey, uint8. Raises TrainerError on a file that is no image."""
+    image = cv2.imread(str(path), flags)
+    if image is None:
+        raise TrainerError(f"{path} is missing or no readable image; run `vmfm data check` on its folder")
+    if image.ndim == 3:
+        image = cv2.cvtColor(image, cv2.COLOR_BGRA2RGBA if image.shape[2] == 4 else cv2.COLOR_BGR2RGB)
+    return image
+
+
+def border(mask: np.ndarray, px: int) -> np.ndarray:
+    """(H, W) 255 within `px` pixels of the mask's outline: where a drawn mask is not to be trusted."""
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * px + 1, 2 * px + 1))
+    return cv2.morphologyEx(mask, cv2.MORPH_GRADIENT, kernel, borderType=cv2.BORDER_REPLICATE)
+
+
+def _grey(path: Path) -> np.ndarray:
+    return read(path, cv2.IMREAD_GRAYSCALE)
+
+
+def _depth(folder: Path, name: str) -> np.ndarray | None:
+    path = folder / "depth" / f"{name}.png"
+    return _grey(path) if path.exists() else None
+
+
+def rendered(folder: Path, name: str, _: dict) -> Sample:
+    """`NAME_fg.webp` (RGBA), `_person.png`, `_depth.png`, `.json`: our own renders, exact."""
+    facts = json.loads((folder / f"{name}.json").read_text())
+    rgba = read(folder / f"{name}_fg.webp", cv2.IMREAD_UNCHANGED)
+    depth = _grey(folder / f"{name}_depth.png").astype(np.float32)
+    person = facts["person_mask"]["bbox"]
+    box = (person[0], person[1], person[2] - person[0], person[3] - person[1])
+    points = [
+        pair_point(box, (o["bbox"][0], o["bbox"][1], o["bbox"][2] - o["bbox"][0], o["bbox"][3] - o["bbox"][1]))
+        for o in facts["objects"]
+    ]
+    return Sample(
+        name,
+        rgb=np.ascontiguousarray(rgba[..., :3]),
+        alpha=np.ascontiguousarray(rgba[..., 3]),
+        person=_grey(folder / f"{name}_person.png"),
+        depth=np.where(depth > 0, 96 + depth * (159 / 255), 0).astype(np.uint8),  # background is far, and only it is 0
+        points=points or [lone_point(box)],
+        cutout=True,
+    )
+
+
+def cutouts(folder: Path, name: str, entry: dict) -> Sample:
+    """`NAME.webp` (RGBA): people cut out of photos with a soft matte; labels as in the photo's own folder."""
+    rgba = read(folder / f"{name}.webp", cv2.IMREAD_UNCHANGED)
+    labels = Path(entry["_labels"])
+    alpha = np.ascontiguousarray(rgba[..., 3])
+    person, both = _grey(labels / "person" / f"{name}.png"), _grey(labels / "person_object" / f"{name}.png")
+    depth = cv2.resize(_grey(labels / "depth" / f"{name}.png"), alpha.shape[::-1])
+    return Sample(
+        name,
+        rgb=np.ascontiguousarray(rgba[..., :3]),
+        alpha=alpha,
+        person=np.minimum(person, alpha),
+        person_unknown=_hats(entry, person, both),
+        depth=np.where(alpha > 127, 96 + depth * (159 / 255), 0).astype(np.uint8),
+        points=points_of(entry, weigh=False),
+        cutout=True,
+    )
+
+
+def photos(folder: Path, name: str, entry: dict) -> Sample:
+    """`images/`, `person/`, `person_object/`: photos whose mask holds the person and the things in use."""
+    person, both = _grey(folder / "person" / f"{name}.png"), _grey(folder / "person_object" / f"{name}.png")
+    px = 5 if name.startswith("coco") else 2
+    return Sample(
+        name,
+        rgb=read(folder / "images" / f"{name}.jpg"),
+        alpha=both,
+        alpha_unknown=border(both, px),
+        person=person,
+        person_unknown=np.maximum(border(person, px), _hats(entry, person, both)),
+        depth=_depth(folder, name),
+        points=points_of(entry, weigh=False),
+    )
+
+
+def people(folder: Path, name: str, entry: dict) -> Sample:
+    """`images/`, `person/`: masks of the person alone. What surrounds the person may be held, so nothing near counts
+    as background, nor any box in which a detector saw a thing or another person."""
+    person = _grey(folder / "person" / f"{name}.png")
+    reach = 0.12 * cv2.boundingRect(person)[3] + 8
+    sure = cv2.erode(person, np.ones((9, 9), np.uint8), borderValue=255) > 0
+    unknown = np.where(cv2.distanceTransform(255 - person, cv2.DIST_L2, 3) < reach, 255, 0).astype(np.uint8)
+    for thing in entry["objects"] + entry["persons"][1:]:
+        x, y, w, h = thing["box"]
+        x0, y0 = max(0, int(x - 0.1 * w)), max(0, int(y - 0.1 * h))
+        unknown[y0 : int(y + 1.1 * h) + 1, x0 : int(x + 1.1 * w) + 1] = 255
+    unknown[sure] = 0
+    return Sample(
+        name,
+        rgb=read(folder / "images" / f"{name}.jpg"),
+        alpha=person,
+        alpha_unknown=unknown,
+        person=person,
+        person_unknown=border(person, 5),
+        depth=_depth(folder, name),
+        points=points_of(entry, weigh=True),
+        sure_points=False,
+    )
+
+
+def unlabelled(folder: Path, name: str, entry: dict) -> Sample:
+    """`images/` with pseudo-labels of depth and interaction only."""
+    return Sample(
+        name,
+        rgb=read(folder / "images" / f"{name}.jpg"),
+        depth=_depth(folder, name),
+        points=points_of(entry, weigh=True),
+        sure_points=False,
+    )
+
+
+def backgrounds(folder: Path, name: str, _: dict) -> Sample:
+    """Pictures without people: to composite over, and to learn that nobody is there."""
+    image = read(next(folder.glob(f"{name}.*")))
+    nothing = np.zeros(image.shape[:2], np.uint8)
+    return Sample(name, rgb=image, alpha=nothing, person=nothing)
+
+
+Reader = Callable[[Path, str, dict], Sample]
+READERS: dict[str, Reader] = {
+    reader.__name__: reader for reader in (rendered, cutouts, photos, people, unlabelled, backgrounds)
+}
+
+
+def samples(
+    kind: str, folder: Path, labels: Path | None = None, *, split: str = "train", workers: int = 8
+) -> list[Sample]:
+    """All samples of one folder, in a fixed order.
+
+    kind: a name in READERS. labels: where `cutouts` find the masks they were cut with. split: "train" or "dev".
+    Raises TrainerError on an unknown kind, a missing folder or an unreadable file.
+    """
+    if kind not in READERS:
+        raise TrainerError(f"unknown kind of data {kind!r}; wanted one of {', '.join(READERS)}")
+    if not folder.is_dir():
+        raise TrainerError(f"there is no data folder {folder}; name the data with --data DIR")
+    entries = dict(_entries(kind, folder, labels, split))
+    with ThreadPoolExecutor(workers) as pool:
+        return list(pool.map(partial(_load, READERS[kind], folder), entries.keys(), entries.values()))
+
+
+def _load(reader: Reader, folder: Path, name: str, entry: dict) -> Sample:
+    return reader(folder, name, entry)
+
+
+def _entries(kind: str, folder: Path, labels: Path | None, split: str) -> Iterator[tuple[str, dict]]:
+    """(name, entry of interactions.json) of every sample in this split."""
+    if kind == "rendered":
+        for path in sorted(folder.glob("*.json")):
+            if path.stem.isdigit() and (int(path.stem) // 10 % DEV_SCENES == 1) == (split == "dev"):
+                yield path.stem, {}
+        return
+    if kind == "backgrounds":
+        for path in sorted((folder / "images" if (folder / "images").is_dir() else folder).iterdir()):
+            if path.suffix.lower() in {".jpg", ".png"}:
+                yield path.stem, {}
+        return
+    home = labels or folder
+    known = json.loads((home / "interactions.json").read_text())["images"]
+    split_file = home.parent / "splits.json"
+    held_out = {
+        name
+        for group in (json.loads(split_file.read_text()).values() if split_file.exists() else ())
+        for name in group["dev"]
+    }
+    suffix, where = ("webp", folder) if kind == "cutouts" else ("jpg", folder / "images")
+    for path in sorted(where.glob(f"*.{suffix}")):
+        if (path.stem in held_out) == (split == "dev") and path.stem in known:
+            yield path.stem, known[path.stem] | {"_labels": str(home)}
+
+
+def _hats(entry: dict, person: np.ndarray, both: np.ndarray) -> np.ndarray:
+    """255 where a hat is: one source calls it object, the other person; so nobody learns from it."""
+    unknown = np.zeros_like(person)
+    for thing in entry["objects"]:
+        if thing["cls"] == "hat":
+            x, y, w, h = (int(v) for v in thing["box"])
+            unknown[max(0, y - 1) : y + h + 2, max(0, x - 1) : x + w + 2] = 255
+    return np.where((both > 0) & (person == 0), unknown, 0).astype(np.uint8)

@@ -1,0 +1,73 @@
+"""All training pictures as tensors on the training device, so that no loader ever starves it."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from vmfm.trainer.data.interactions import sigma
+from vmfm.trainer.data.samples import PLANES, Sample
+
+MAX_POINTS = 8
+
+
+@dataclass(frozen=True)
+class Placement:
+    """What the cropper must know of one picture, in canvas pixels."""
+
+    width: int
+    height: int
+    box: tuple[int, int, int, int] | None  # x0, y0, x1, y1 of the foreground; None where nobody is or nobody knows
+    cutout: bool
+
+
+class Store:
+    """Pictures of one folder as `canvas` (S, 8, side, side) uint8: RGB, then the planes of PLANES, top left aligned.
+
+    points (S, MAX_POINTS, 4): x, y, sigma in canvas pixels and confidence. known (S, 3): whether alpha or person,
+    depth, and *all* points are labelled. Beyond a picture's size the planes are 0, that is: known background.
+    """
+
+    def __init__(self, samples: list[Sample], side: int, device: torch.device) -> None:
+        self.placements: list[Placement] = []
+        canvases = np.zeros((len(samples), 3 + len(PLANES), side, side), np.uint8)
+        points = np.zeros((len(samples), MAX_POINTS, 4), np.float32)
+        depth_known = np.zeros(len(samples), np.float32)
+        sure = np.zeros(len(samples), np.float32)
+        for i, sample in enumerate(samples):
+            scale = side / max(sample.rgb.shape[:2])
+            height, width = (max(1, round(v * scale)) for v in sample.rgb.shape[:2])
+            canvases[i, :3, :height, :width] = _fit(sample.rgb, width, height).transpose(2, 0, 1)
+            for c, plane in enumerate(PLANES, start=3):
+                values = getattr(sample, plane)
+                if values is not None:
+                    canvases[i, c, :height, :width] = _fit(values, width, height)
+            if sample.alpha is None:
+                canvases[i, 3 + PLANES.index("alpha_unknown"), :height, :width] = 255
+            if sample.person is None:
+                canvases[i, 3 + PLANES.index("person_unknown"), :height, :width] = 255
+            for j, point in enumerate(sample.points[:MAX_POINTS]):
+                points[i, j] = point.x * scale, point.y * scale, sigma(point) * scale, point.confidence
+            depth_known[i] = sample.depth is not None
+            sure[i] = sample.sure_points
+            x, y, w, h = cv2.boundingRect((canvases[i, 3, :height, :width] > 127).astype(np.uint8))
+            self.placements.append(Placement(width, height, (x, y, x + w, y + h) if w else None, sample.cutout))
+        self.canvases = torch.from_numpy(canvases).to(device)
+        self.points = torch.from_numpy(points).to(device)
+        self.depth_known = torch.from_numpy(depth_known).to(device)
+        self.sure_points = torch.from_numpy(sure).to(device)
+
+    def __len__(self) -> int:
+        return len(self.placements)
+
+    def crop(self, indices: Tensor, grid: Tensor) -> Tensor:
+        """Samples `canvases[indices]` at `grid` (N, H, W, 2) of canvas pixels -> (N, 8, H, W) float32 in [0, 1]."""
+        side = self.canvases.shape[-1]
+        canvases = self.canvases[indices.to(self.canvases.device)].float() / 255
+        return torch.nn.functional.grid_sample(canvases, grid * (2 / side) - 1, align_corners=False)
+
+
+def _fit(plane: np.ndarray, width: int, height: int) -> np.ndarray:
+    shrinks = width < plane.shape[1]
+    return cv2.resize(plane, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
