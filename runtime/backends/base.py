@@ -1,0 +1,133 @@
+"""What a backend is: the promises that the stream, and the schedule, rely on.
+
+A backend owns a device. It gives every frame in flight a slot full of tensors, runs nodes of the graph on lanes, and
+lets lanes wait for each other. The stream drives it like this, for each frame, from one thread:
+
+    slot = backend.open_slot(shape)              # once per place in flight, or when the frames' size changes
+    backend.put_frame(slot, frame, first=False)
+    for step in schedule.steps:
+        for name in step.waits: backend.wait(step.lane, slot, name)
+        backend.run(step.lane, slot, step.node)
+        if step.records: backend.record(step.lane, slot, step.node.name)
+    alpha, deviation = backend.matte(slot, schedule.last)    # later, in the order of put_frame
+
+Guarantees a backend gives
+* `run`, `wait` and `record` return without waiting for the device. Work on one lane happens in the order issued;
+  lanes are independent but for `wait`.
+* A slot's tensors live as long as the slot. Nothing is allocated on the device between open_slot and close_slot.
+* An error while running a node never hangs: later nodes of the same frame are passed over, events still fire, and
+  `matte` raises BackendError with the cause.
+* `read` and `write` give access to any tensor of a slot as NumPy arrays, while nothing runs, for tests and tools.
+* Every operation of the graph agrees with its NumPy definition in preprocess, fusion, upsample, patches and temporal.
+
+Guarantees a backend gets
+* One thread calls it. A slot is given to put_frame again only after its matte was taken.
+* The nodes of a frame are issued in schedule order, and frames in order.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from vmfm.runtime.bundle import Bundle
+from vmfm.runtime.graph import PATCH_PX, TENSORS, Node
+from vmfm.runtime.schedule import Schedule
+from vmfm.runtime.timing import Timings
+
+
+@dataclass(frozen=True)
+class SlotShape:
+    """Everything that fixes the sizes of a slot's tensors: (H, W) of frame and nets, and K."""
+
+    frame_size: tuple[int, int]
+    net_size: tuple[int, int]
+    patches: int
+
+    def of(self, tensor: str) -> tuple[int, ...]:
+        """The shape of a tensor of the graph."""
+        height, width = self.frame_size
+        at_frame_size = {"frame": (height, width, 3), "alpha": (height, width), "deviation": (height, width)}
+        if tensor in at_frame_size:
+            return at_frame_size[tensor]
+        if tensor == "corners":
+            return (self.patches, 2)
+        channels = TENSORS[tensor].channels if tensor in TENSORS else 1
+        if tensor in ("patches", "refined"):
+            return (self.patches, channels, PATCH_PX, PATCH_PX)
+        return (1, channels, *self.net_size)
+
+    @staticmethod
+    def dtype(tensor: str) -> type[np.generic]:
+        """The element type that `read` and `write` speak for a tensor; a device may keep another one."""
+        return {"frame": np.uint8, "corners": np.int32}.get(tensor, np.float32)
+
+
+class Slot:
+    """The place of one frame in flight. Backends derive from it and own its buffers."""
+
+    def __init__(self, shape: SlotShape) -> None:
+        self.shape = shape
+
+
+class Backend(ABC):
+    """See the module's text for the contract. Backends are context managers; close() may be called twice."""
+
+    name: ClassVar[str]
+    one_lane: bool = False  # True where running lanes side by side does not pay
+    note: str = ""  # one line for people: which device and library, and what is not used and why
+
+    def __init__(self, bundle: Bundle, nodes: tuple[Node, ...]) -> None:
+        self.bundle = bundle
+        self.nodes = nodes
+        self.timings = Timings()
+
+    @abstractmethod
+    def start(self, schedule: Schedule) -> None:
+        """Creates the lanes of the schedule. Called once, before any slot is opened."""
+
+    @abstractmethod
+    def open_slot(self, shape: SlotShape) -> Any:
+        """Allocates a slot's tensors and readies every net for their sizes. May take seconds the first time."""
+
+    @abstractmethod
+    def close_slot(self, slot: Any) -> None:
+        """Frees a slot that no frame is in flight in."""
+
+    @abstractmethod
+    def put_frame(self, slot: Any, frame: np.ndarray, *, first: bool) -> None:
+        """Takes a copy of frame, uint8 (H, W, 3) RGB. first: no earlier frame may influence this one."""
+
+    @abstractmethod
+    def run(self, lane: str, slot: Any, node: Node) -> None:
+        """Issues a node on a lane."""
+
+    @abstractmethod
+    def record(self, lane: str, slot: Any, name: str) -> None:
+        """Marks on a lane that the node `name` of this slot's frame is done."""
+
+    @abstractmethod
+    def wait(self, lane: str, slot: Any, name: str) -> None:
+        """Makes a lane wait, on the device, until `name` of this slot's frame is marked done."""
+
+    @abstractmethod
+    def matte(self, slot: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
+        """Waits on the host for `name`; returns alpha and deviation, float32 (H, W), which the caller then owns."""
+
+    @abstractmethod
+    def read(self, slot: Any, tensor: str) -> np.ndarray:
+        """A copy of a tensor."""
+
+    @abstractmethod
+    def write(self, slot: Any, tensor: str, value: np.ndarray) -> None:
+        """Overwrites a tensor."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Waits for what is in flight and frees everything."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()

@@ -1,0 +1,162 @@
+"""A backend whose device is the host: lanes are threads, tensors are NumPy arrays, operations are their definitions.
+
+Whoever runs nets on the CPU derives from HostBackend and adds run_net.
+"""
+
+import queue
+import threading
+import time
+from abc import abstractmethod
+from collections.abc import Callable
+
+import numpy as np
+from vmfm.runtime.backends.base import Backend, Slot, SlotShape
+from vmfm.runtime.bundle import Bundle
+from vmfm.runtime.errors import BackendError, VmfmError
+from vmfm.runtime.fusion import fuse
+from vmfm.runtime.graph import INPUT, RESULT, Node
+from vmfm.runtime.patches import gather, scatter, select
+from vmfm.runtime.preprocess import preprocess
+from vmfm.runtime.schedule import Schedule
+from vmfm.runtime.temporal import blend_previous, trust_in_previous
+from vmfm.runtime.upsample import upsample
+
+
+class Lane:
+    """A thread that does what it is given, in order."""
+
+    def __init__(self, name: str) -> None:
+        self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        # A daemon, so that a stream nobody closed does not keep the interpreter from ending.
+        self._thread = threading.Thread(target=self._loop, name=f"vmfm-lane-{name}", daemon=True)
+        self._thread.start()
+
+    def issue(self, work: Callable[[], object]) -> None:
+        self._work.put(work)
+
+    def close(self) -> None:
+        """Lets the lane finish what it was given, then ends it."""
+        self._work.put(None)
+        self._thread.join()
+
+    def _loop(self) -> None:
+        while (work := self._work.get()) is not None:
+            work()
+
+
+class HostSlot(Slot):
+    """Arrays by tensor name, an event per node, and what went wrong with the frame in it, if anything."""
+
+    def __init__(self, shape: SlotShape, nodes: tuple[Node, ...]) -> None:
+        super().__init__(shape)
+        names = {name for node in nodes for name in (*node.reads, *node.writes)} - {RESULT}
+        self.tensors = {name: np.zeros(shape.of(name), shape.dtype(name)) for name in sorted(names | {INPUT})}
+        self.events = {node.name: threading.Event() for node in nodes}
+        self.first = True
+        self.error: Exception | None = None
+        self.matte: tuple[np.ndarray, np.ndarray] | None = None
+
+
+class HostBackend(Backend):
+    """Runs operations with NumPy and OpenCV on lanes that are threads."""
+
+    def __init__(self, bundle: Bundle, nodes: tuple[Node, ...]) -> None:
+        super().__init__(bundle, nodes)
+        self._lanes: dict[str, Lane] = {}
+        self._memory: tuple[np.ndarray, np.ndarray] | None = None  # the previous frame's image and alpha
+
+    @abstractmethod
+    def run_net(self, slot: HostSlot, node: Node) -> None:
+        """Runs a net on a slot's tensors and returns when it is done. Called on the lane's thread."""
+
+    def start(self, schedule: Schedule) -> None:
+        self._lanes = {name: Lane(name) for name in schedule.lanes}
+
+    def open_slot(self, shape: SlotShape) -> HostSlot:
+        return HostSlot(shape, self.nodes)
+
+    def close_slot(self, slot: HostSlot) -> None:
+        slot.tensors.clear()
+
+    def put_frame(self, slot: HostSlot, frame: np.ndarray, *, first: bool) -> None:
+        np.copyto(slot.tensors[INPUT], frame)
+        slot.first, slot.error, slot.matte = first, None, None
+        for event in slot.events.values():
+            event.clear()
+
+    def run(self, lane: str, slot: HostSlot, node: Node) -> None:
+        self._lanes[lane].issue(lambda: self._run_now(slot, node))
+
+    def record(self, lane: str, slot: HostSlot, name: str) -> None:
+        self._lanes[lane].issue(slot.events[name].set)
+
+    def wait(self, lane: str, slot: HostSlot, name: str) -> None:
+        self._lanes[lane].issue(slot.events[name].wait)
+
+    def matte(self, slot: HostSlot, name: str) -> tuple[np.ndarray, np.ndarray]:
+        slot.events[name].wait()
+        if isinstance(slot.error, VmfmError):
+            raise slot.error
+        if slot.error is not None:
+            raise BackendError(f"the {self.name} backend failed: {slot.error}") from slot.error
+        assert slot.matte is not None
+        matte, slot.matte = slot.matte, None
+        return matte
+
+    def read(self, slot: HostSlot, tensor: str) -> np.ndarray:
+        return slot.tensors[tensor].copy()
+
+    def write(self, slot: HostSlot, tensor: str, value: np.ndarray) -> None:
+        np.copyto(slot.tensors[tensor], value)
+
+    def close(self) -> None:
+        lanes, self._lanes = self._lanes, {}
+        for lane in lanes.values():
+            lane.close()
+        self._memory = None
+
+    def _run_now(self, slot: HostSlot, node: Node) -> None:
+        if slot.error is not None:
+            return
+        start = time.perf_counter()
+        try:
+            if node.is_net:
+                self.run_net(slot, node)
+            else:
+                getattr(self, f"_{node.name}")(slot, node)
+        except Exception as error:  # noqa: BLE001 - whatever it is, matte() tells it on the user's thread
+            slot.error = error
+        self.timings.add(node.name, (time.perf_counter() - start) * 1000)
+
+    def _preprocess(self, slot: HostSlot, node: Node) -> None:
+        preprocess(slot.tensors["frame"], slot.tensors["image"])
+
+    def _fuse(self, slot: HostSlot, node: Node) -> None:
+        alphas = [slot.tensors[name] for name in node.reads if name.startswith("alpha")]
+        deviations = [slot.tensors[name] for name in node.reads if name.startswith("deviation")]
+        fuse(alphas, deviations, slot.tensors["alpha_net"], slot.tensors["deviation_net"])
+
+    def _upsample(self, slot: HostSlot, node: Node) -> None:
+        upsample(*(slot.tensors[name] for name in (*node.reads, *node.writes)))
+
+    def _select(self, slot: HostSlot, node: Node) -> None:
+        select(slot.tensors["deviation"], slot.tensors["corners"])
+
+    def _gather(self, slot: HostSlot, node: Node) -> None:
+        gather(*(slot.tensors[name] for name in (*node.reads, *node.writes)))
+
+    def _scatter(self, slot: HostSlot, node: Node) -> None:
+        scatter(*(slot.tensors[name] for name in node.reads))
+
+    def _temporal(self, slot: HostSlot, node: Node) -> None:
+        image, deviation, alpha = (slot.tensors[name] for name in node.reads)
+        memory = self._memory
+        if memory is None or memory[1].shape != alpha.shape or memory[0].shape != image.shape:
+            memory = self._memory = (np.empty_like(image), np.empty_like(alpha))
+        elif not slot.first:
+            blend_previous(alpha, memory[1], trust_in_previous(image, memory[0], deviation))
+        np.copyto(memory[0], image)
+        np.copyto(memory[1], alpha)
+
+    def _deliver(self, slot: HostSlot, node: Node) -> None:
+        slot.matte = (slot.tensors["alpha"].copy(), slot.tensors["deviation"].copy())

@@ -1,0 +1,240 @@
+"""The bundle: a folder with `manifest.json` and one ONNX file per net. This file is the only owner of the format."""
+
+import hashlib
+import json
+import math
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from vmfm.runtime.errors import BundleError
+from vmfm.runtime.graph import NETS, PATCH_PX, TENSORS, Node, TensorSpec
+
+FORMAT, VERSION = "vmfm-bundle", 1
+MANIFEST = "manifest.json"
+SHIPPED = Path(__file__).parent / "bundles"
+NET_MULTIPLE_PX = 32
+
+
+@dataclass(frozen=True)
+class NetSpec:
+    """One net of a bundle: its file, the sha256 of that file, and its named inputs and outputs."""
+
+    name: str
+    file: str
+    sha256: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A trained set of nets, opened and verified."""
+
+    path: Path
+    name: str
+    nets: Mapping[str, NetSpec]
+    pixel_budget: int  # pixels of a net's input, at most
+    patch_px: int = PATCH_PX
+    patches: int = 128  # K, the refinement patches per frame
+    trained: Mapping[str, Any] = field(default_factory=dict)  # how the weights came to be
+    scores: Mapping[str, Any] = field(default_factory=dict)  # what they scored
+
+    @classmethod
+    def open(cls, name_or_path: "str | Path") -> "Bundle":
+        """Opens a shipped bundle by name ("lite", "full") or any bundle by its folder, and verifies every file.
+
+        Raises BundleError if it is unknown, incomplete, damaged, or of another format version.
+        """
+        path = _locate(name_or_path)
+        manifest = _read_manifest(path)
+        try:
+            nets = {name: _net_spec(name, entry) for name, entry in manifest["nets"].items()}
+            bundle = cls(
+                path,
+                str(manifest["name"]),
+                nets,
+                int(manifest["pixel_budget"]),
+                int(manifest["patch_px"]),
+                int(manifest["patches"]),
+                dict(manifest["trained"]),
+                dict(manifest["scores"]),
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise BundleError(
+                f"{path / MANIFEST} is damaged ({error!r}); export or install the bundle again"
+            ) from error
+        bundle._verify()
+        return bundle
+
+    def net_path(self, net: str) -> Path:
+        """The ONNX file of a net."""
+        return self.path / self.nets[net].file
+
+    def net_size(self, height: int, width: int) -> tuple[int, int]:
+        """(H, W) of the nets' input for a frame: multiples of 32, H * W <= pixel_budget, the frame's aspect.
+
+        A 1280x720 frame under a budget of 86016 is seen as (224, 384), a square one as (288, 288).
+        """
+        cells = self.pixel_budget // NET_MULTIPLE_PX**2
+        aspect = math.log(width / height)
+
+        def cost(size: tuple[int, int]) -> float:
+            h, w = size
+            # An aspect error distorts what the nets see, unused budget only blurs it a little: weigh it double.
+            return 2 * abs(math.log(w / h) - aspect) + math.log(cells / (h * w))
+
+        sizes = [(h, w) for h in range(1, cells + 1) for w in range(1, cells // h + 1)]
+        h, w = min(sizes, key=cost)
+        return h * NET_MULTIPLE_PX, w * NET_MULTIPLE_PX
+
+    def _verify(self) -> None:
+        if self.patch_px != PATCH_PX:
+            raise BundleError(f"{self.path} has patches of {self.patch_px} px, this release needs {PATCH_PX}")
+        if self.pixel_budget < NET_MULTIPLE_PX**2 or self.patches < 1:
+            raise BundleError(
+                f"{self.path} has a pixel budget of {self.pixel_budget} and {self.patches} patches, which cannot work"
+            )
+        for node in NETS:
+            spec = self.nets.get(node.name)
+            if spec is None:
+                raise BundleError(f"{self.path} has no net {node.name!r}; export it again with this release")
+            if (spec.inputs, spec.outputs) != _tensors(node):
+                raise BundleError(f"{self.path}: net {node.name!r} has other inputs or outputs than this release uses")
+            self._verify_file(spec)
+
+    def _verify_file(self, spec: NetSpec) -> None:
+        file = self.path / spec.file
+        try:
+            digest = hashlib.sha256(file.read_bytes()).hexdigest()
+        except OSError as error:
+            raise BundleError(f"cannot read {file} ({error.strerror}); export or install the bundle again") from error
+        if digest != spec.sha256:
+            raise BundleError(
+                f"{file} is damaged: its sha256 is not the manifest's; export or install the bundle again"
+            )
+
+
+def shipped_bundles() -> list[str]:
+    """Names of the bundles that came with this installation."""
+    return sorted(folder.parent.name for folder in SHIPPED.glob(f"*/{MANIFEST}"))
+
+
+def write_bundle(
+    path: "str | Path",
+    models: Mapping[str, bytes],
+    *,
+    name: str,
+    pixel_budget: int,
+    patches: int,
+    trained: Mapping[str, Any],
+    scores: Mapping[str, Any],
+) -> Bundle:
+    """Writes a bundle and opens it. models: the ONNX bytes of every net of the graph, by net name.
+
+    The folder appears whole or not at all; an older bundle at `path` is replaced, any other folder is not.
+    trained and scores must be JSON values. Raises BundleError.
+    """
+    path = Path(path)
+    missing = [node.name for node in NETS if node.name not in models]
+    unknown = sorted(set(models) - {node.name for node in NETS})
+    if missing or unknown:
+        raise BundleError(f"a bundle needs one model per net of the graph: missing {missing}, unknown {unknown}")
+    if path.exists() and not (path / MANIFEST).is_file() and (not path.is_dir() or any(path.iterdir())):
+        raise BundleError(f"{path} exists and is not a bundle; choose another folder or remove it")
+    nets = {}
+    for node in NETS:
+        inputs, outputs = _tensors(node)
+        digest = hashlib.sha256(models[node.name]).hexdigest()
+        nets[node.name] = NetSpec(node.name, f"{node.name}.onnx", digest, inputs, outputs)
+    manifest = {
+        "format": FORMAT,
+        "version": VERSION,
+        "name": name,
+        "pixel_budget": pixel_budget,
+        "patch_px": PATCH_PX,
+        "patches": patches,
+        "nets": {key: {k: v for k, v in asdict(spec).items() if k != "name"} for key, spec in nets.items()},
+        "trained": dict(trained),
+        "scores": dict(scores),
+    }
+    manifest["seal"] = _seal(manifest)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as scratch:
+        fresh = Path(scratch) / "new"
+        fresh.mkdir()
+        for net, spec in nets.items():
+            (fresh / spec.file).write_bytes(models[net])
+        (fresh / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+        _move_into_place(fresh, path, Path(scratch) / "old")
+    return Bundle.open(path.resolve())
+
+
+def _move_into_place(fresh: Path, path: Path, aside: Path) -> None:
+    """A folder cannot be replaced in one step: the old one moves aside, and comes back if the new one cannot."""
+    existed = path.exists()
+    if existed:
+        os.replace(path, aside)
+    try:
+        os.replace(fresh, path)
+    except OSError:
+        if existed:
+            os.replace(aside, path)
+        raise
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def _tensors(node: Node) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
+    return tuple(TENSORS[name] for name in node.reads), tuple(TENSORS[name] for name in node.writes)
+
+
+def _locate(name_or_path: "str | Path") -> Path:
+    if isinstance(name_or_path, str) and (SHIPPED / name_or_path / MANIFEST).is_file() and name_or_path.isidentifier():
+        return SHIPPED / name_or_path
+    path = Path(name_or_path)
+    if not (path / MANIFEST).is_file():
+        names = ", ".join(shipped_bundles()) or "none"
+        raise BundleError(
+            f"no bundle {str(name_or_path)!r}: wanted a shipped one ({names}) or a folder with a {MANIFEST} in it"
+        )
+    return path
+
+
+def _read_manifest(path: Path) -> dict[str, Any]:
+    file = path / MANIFEST
+    try:
+        manifest = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BundleError(f"cannot read {file} ({error.strerror})") from error
+    except ValueError as error:
+        raise BundleError(f"{file} is damaged (not JSON: {error}); export or install the bundle again") from error
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise BundleError(f"{file} is not the manifest of a VMFM bundle")
+    if manifest.get("version") != VERSION:
+        raise BundleError(
+            f"{path} is a bundle of format version {manifest.get('version')}, this release reads {VERSION}; "
+            "export it again, or install the release that made it"
+        )
+    if manifest.get("seal") != _seal(manifest):
+        raise BundleError(
+            f"{file} is damaged or was edited: its seal does not match; export or install the bundle again"
+        )
+    return manifest
+
+
+def _seal(manifest: Mapping[str, Any]) -> str:
+    """sha256 of everything in the manifest but the seal, so that a flipped byte in K is noticed like one in a net."""
+    content = {key: value for key, value in manifest.items() if key != "seal"}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _net_spec(name: str, entry: Mapping[str, Any]) -> NetSpec:
+    file = str(entry["file"])
+    if Path(file).name != file:
+        raise ValueError(f"file {file!r} of net {name!r} lies outside the bundle")
+    inputs, outputs = (tuple(TensorSpec(**tensor) for tensor in entry[key]) for key in ("inputs", "outputs"))
+    return NetSpec(name, file, str(entry["sha256"]), inputs, outputs)

@@ -1,0 +1,35 @@
+"""From a user's frame to what the nets read, with a check of everything a user can get wrong about a frame."""
+
+import cv2
+import numpy as np
+from vmfm.runtime.errors import FrameError
+
+MAX_SIDE_PX = 32_766  # OpenCV's resampling counts in 16 bits
+MAX_PIXELS = 2**26  # 8192 x 8192: beyond, one frame in flight takes several GB
+
+
+def check_frame(frame: np.ndarray, what: str = "frame") -> None:
+    """Raises FrameError unless frame is uint8 (H, W, 3), 1 <= H, W, and not larger than can be worked on."""
+    if not isinstance(frame, np.ndarray):
+        raise FrameError(f"{what} is a {type(frame).__name__}; wanted a numpy array, uint8 (H, W, 3) in RGB order")
+    if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
+        raise FrameError(f"{what} is {frame.dtype} {frame.shape}; wanted uint8 (H, W, 3) in RGB order")
+    height, width = frame.shape[:2]
+    if height < 1 or width < 1:
+        raise FrameError(f"{what} is empty: {width}x{height} pixels")
+    if max(height, width) > MAX_SIDE_PX or height * width > MAX_PIXELS:
+        raise FrameError(
+            f"{what} is {width}x{height}; at most {MAX_SIDE_PX} px a side and {MAX_PIXELS / 1e6:.0f} megapixels "
+            "can be matted: scale it down first"
+        )
+
+
+def preprocess(frame: np.ndarray, image: np.ndarray) -> None:
+    """Fills image, float32 (1, 3, h, w) in [0, 1], with frame, uint8 (H, W, 3), resized to it. Both are RGB.
+
+    Shrinking averages areas, so that thin objects leave a trace; enlarging is bilinear.
+    """
+    height, width = image.shape[2:]
+    shrinks = frame.shape[0] >= height and frame.shape[1] >= width
+    small = cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    np.multiply(small.transpose(2, 0, 1), np.float32(1 / 255), out=image[0], casting="unsafe")

@@ -1,0 +1,196 @@
+"""The stream: frames in, mattes out, in order."""
+
+import warnings
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from vmfm.runtime.backends import open_backend
+from vmfm.runtime.backends.base import SlotShape
+from vmfm.runtime.bundle import Bundle
+from vmfm.runtime.errors import BackendError, StreamError
+from vmfm.runtime.graph import OUTPUTS, Output, build_graph
+from vmfm.runtime.preprocess import check_frame
+from vmfm.runtime.schedule import plan
+from vmfm.runtime.timing import Timings
+
+
+@dataclass(frozen=True)
+class Matte:
+    """What the nets say about one frame.
+
+    alpha: float32 (H, W) in [0, 1], how much of each pixel is the person and what he or she holds.
+    deviation: float32 (H, W) in [0, 1], how unsure the nets are of alpha there (higher = less sure).
+    frame: the uint8 (H, W, 3) RGB frame this belongs to, the very array that was handed in.
+    alpha and deviation belong to the caller; the stream does not touch them again.
+    """
+
+    alpha: np.ndarray
+    deviation: np.ndarray
+    frame: np.ndarray
+
+
+class MattingStream:
+    """Mattes frame after frame, with up to `slots` of them in flight.
+
+    with MattingStream("lite") as stream:
+        matte = stream.step(frame)
+
+    step() is the simple way. submit() and collect() keep several frames in flight, which is faster on devices that
+    can overlap them. Not thread-safe: use a stream from one thread, or submit and collect under one lock.
+    """
+
+    def __init__(
+        self,
+        bundle: str | Path | Bundle = "lite",
+        *,
+        backend: str = "auto",
+        output: Output = "complementary",
+        patches: int | None = None,
+        temporal: bool = True,
+        slots: int = 2,
+    ) -> None:
+        """bundle: a shipped one by name, a bundle's folder, or an opened Bundle. backend: "auto" or a name.
+
+        output: "complementary" fuses both foreground nets; "s" or "d" takes one. patches: K, how many 16x16 patches
+        are refined per frame; None takes the bundle's, 0 leaves refinement out. temporal: steady unsure still areas.
+        Raises BundleError, BackendError, or ValueError for an option out of range.
+        """
+        self._closed = True  # until everything below has worked
+        if output not in OUTPUTS or slots < 1 or (patches is not None and patches < 0):
+            raise ValueError(
+                f"got output={output!r}, slots={slots}, patches={patches}; "
+                f"wanted one of {OUTPUTS}, at least 1 slot and at least 0 patches"
+            )
+        self.bundle = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
+        self._patches = self.bundle.patches if patches is None else patches
+        graph = build_graph(output, refine=self._patches > 0, temporal=temporal)
+        self._backend = open_backend(backend, self.bundle, graph)
+        self._schedule = plan(graph, one_lane=self._backend.one_lane)
+        self._backend.start(self._schedule)
+        self._free: list[Any] = [None] * slots  # slots are opened when first used, and again for another frame size
+        self._in_flight: deque[tuple[Any, np.ndarray]] = deque()
+        self._slot_shape: SlotShape | None = None
+        self._first = True
+        self._closed = False
+
+    @property
+    def backend_name(self) -> str:
+        """The backend in use, e.g. "cpu"."""
+        return self._backend.name
+
+    @property
+    def backend_note(self) -> str:
+        """One line for people: device and library in use, and why nothing better is."""
+        return self._backend.note
+
+    @property
+    def timings(self) -> Timings:
+        """Milliseconds per node of the graph."""
+        return self._backend.timings
+
+    @property
+    def slots(self) -> int:
+        """How many frames may be in flight."""
+        return len(self._free) + len(self._in_flight)
+
+    @property
+    def in_flight(self) -> int:
+        """How many submitted frames are not collected yet."""
+        return len(self._in_flight)
+
+    def step(self, frame: np.ndarray) -> Matte:
+        """The matte of one frame, uint8 (H, W, 3) RGB of any size.
+
+        Raises FrameError for anything else, StreamError while submitted frames wait to be collected, BackendError
+        if the device fails.
+        """
+        if self._in_flight:
+            raise StreamError(f"{self.in_flight} submitted frame(s) wait: collect them before calling step")
+        self.submit(frame)
+        return self.collect()
+
+    def submit(self, frame: np.ndarray) -> None:
+        """Starts a frame and returns without waiting for it. The frame may have another size than the last one.
+
+        The pixels are copied, but Matte.frame will be this very array: write new frames into new arrays.
+        Raises FrameError, StreamError if all slots are in flight, BackendError.
+        """
+        self._check_open()
+        check_frame(frame)
+        if not self._free:
+            raise StreamError(f"all {self.slots} slots are in flight: collect a matte before submitting another frame")
+        slot = self._slot_for(frame)
+        self._backend.put_frame(slot, frame, first=self._first)
+        for step in self._schedule.steps:
+            for name in step.waits:
+                self._backend.wait(step.lane, slot, name)
+            self._backend.run(step.lane, slot, step.node)
+            if step.records:
+                self._backend.record(step.lane, slot, step.node.name)
+        self._in_flight.append((slot, frame))
+        self._first = False
+
+    def collect(self) -> Matte:
+        """Waits for the oldest frame in flight and returns its matte. Raises StreamError if there is none."""
+        self._check_open()
+        if not self._in_flight:
+            raise StreamError("nothing is in flight: submit a frame before collecting")
+        slot, frame = self._in_flight[0]
+        try:
+            alpha, deviation = self._backend.matte(slot, self._schedule.last)
+        except BackendError:
+            self.reset()  # the next frame must not lean on one that failed
+            self._retire()
+            raise
+        self._retire()
+        return Matte(alpha, deviation, frame)
+
+    def reset(self) -> None:
+        """Forgets the previous frame: call it between clips and at cuts."""
+        self._first = True
+
+    def close(self) -> None:
+        """Waits for what is in flight and frees the device. May be called twice."""
+        if self._closed:
+            return
+        self._closed = True
+        self._in_flight.clear()
+        self._free.clear()
+        self._backend.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        if not getattr(self, "_closed", True):
+            warnings.warn("a MattingStream was not closed; use it in a with statement", ResourceWarning, stacklevel=2)
+
+    def _retire(self) -> None:
+        slot, _ = self._in_flight.popleft()
+        self._free.append(slot)
+
+    def _slot_for(self, frame: np.ndarray) -> Any:
+        """A free slot of the frame's size; a slot of another size gives its buffers back first."""
+        size = frame.shape[:2]
+        if self._slot_shape is None or self._slot_shape.frame_size != size:
+            self._slot_shape = SlotShape(size, self.bundle.net_size(*size), self._patches)
+            self._first = True
+        slot = self._free.pop()
+        try:
+            if slot is not None and slot.shape != self._slot_shape:
+                self._backend.close_slot(slot)
+                slot = None
+            return slot or self._backend.open_slot(self._slot_shape)
+        except BaseException:
+            self._free.append(None)
+            raise
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StreamError("the stream is closed; open a new MattingStream")
