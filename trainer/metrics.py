@@ -10,7 +10,6 @@ from itertools import pairwise
 
 import cv2
 import numpy as np
-
 from vmfm.trainer.errors import TrainerError
 
 GRADIENT_SIGMA_PX = 1.4

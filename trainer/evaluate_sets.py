@@ -1,0 +1,189 @@
+"""The pictures and clips that mattes are scored on, read from a data folder.
+
+A data folder holds any of these; what is missing is left out:
+
+    real/splits.json                                    {"<set>": {"dev": [names], "train": [names]}}
+    real/person_object_labelled/images/NAME.jpg         with person/NAME.png and person_object/NAME.png, binary
+    real/person_labelled/images/NAME.jpg                with person/NAME.png, binary: what is held is not in it
+    rendered/train/NNNNNV_fg.webp and _person.png       exact RGBA and person coverage; NNNNN is the scene's seed
+    real/backgrounds/*.jpg                              what the rendered people are laid over
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+from vmfm.trainer.errors import TrainerError
+
+SPLITS = ("dev", "train")
+VIDEO_SUFFIXES = {".mp4", ".mkv", ".mov", ".webm", ".avi"}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A frame and what is known of its matte, all (H, W)."""
+
+    frame: np.ndarray  # (H, W, 3) uint8 RGB
+    alpha: np.ndarray | None = None  # uint8, the exact soft alpha of person and objects
+    person_object: np.ndarray | None = None  # bool, the person and what he or she interacts with
+    person: np.ndarray | None = None  # bool, the person alone
+
+    @property
+    def truth(self) -> np.ndarray:
+        """The best that is known of the matte, uint8 (H, W)."""
+        if self.alpha is not None:
+            return self.alpha
+        mask = self.person_object if self.person_object is not None else self.person
+        assert mask is not None
+        return mask.astype(np.uint8) * 255
+
+
+@dataclass(frozen=True)
+class Case:
+    """One picture to score. Loading is put off until `load` is called."""
+
+    dataset: str  # "person_object/coco", "person_object/ccp", "person", "rendered"
+    name: str
+    load: Callable[[], Picture]
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A video and a second one whose grey value is its true alpha."""
+
+    name: str
+    video: Path
+    alpha: Path
+
+    def frames(self) -> Iterator[np.ndarray]:
+        """Frames (H, W, 3) uint8 RGB."""
+        return (cv2.cvtColor(frame, cv2.COLOR_BGR2RGB) for frame in _video_frames(self.video))
+
+    def truths(self) -> Iterator[np.ndarray]:
+        """True alphas (H, W) uint8, one per frame."""
+        return (frame[..., 1] for frame in _video_frames(self.alpha))
+
+
+def list_cases(data: Path, split: str = "dev") -> list[Case]:
+    """Every labelled picture of one split under ``data``, in a fixed order. Raises TrainerError if there is none."""
+    if split not in SPLITS:
+        raise TrainerError(f"no split is called {split!r}; there are {' and '.join(SPLITS)}")
+    cases = [*_real_cases(data / "real", split), *_rendered_cases(data, split)]
+    if not cases:
+        raise TrainerError(
+            f"{data} holds no labelled picture of the {split} split; wanted real/splits.json beside "
+            "real/person_object_labelled or real/person_labelled, or rendered/train"
+        )
+    return cases
+
+
+def list_clips(folder: Path) -> list[Clip]:
+    """Every ``NAME.mp4`` (or other video) in a folder that has its true alpha beside it as ``NAME_alpha.mkv``."""
+    if not folder.is_dir():
+        raise TrainerError(f"{folder} is no folder; give one that holds NAME.mp4 and NAME_alpha.mkv")
+    videos = {path.stem: path for path in sorted(folder.iterdir()) if path.suffix.lower() in VIDEO_SUFFIXES}
+    clips = [Clip(stem, path, videos[f"{stem}_alpha"]) for stem, path in videos.items() if f"{stem}_alpha" in videos]
+    if not clips:
+        raise TrainerError(f"{folder} holds no video NAME.mp4 with its true alpha NAME_alpha.mkv beside it")
+    return clips
+
+
+def read_image(path: Path, flags: int = cv2.IMREAD_COLOR_RGB) -> np.ndarray:
+    """An image as uint8; RGB (H, W, 3) unless the OpenCV flags say otherwise. Raises TrainerError."""
+    image = cv2.imread(str(path), flags)
+    if image is None:
+        raise TrainerError(f"cannot read {path}: it is {'not an image' if path.exists() else 'missing'}")
+    return image
+
+
+def read_mask(path: Path) -> np.ndarray:
+    """A grey image as a bool mask (H, W)."""
+    return read_image(path, cv2.IMREAD_GRAYSCALE) >= 128
+
+
+def _real_cases(real: Path, split: str) -> Iterator[Case]:
+    splits_file = real / "splits.json"
+    if not splits_file.exists():
+        return
+    try:
+        splits = json.loads(splits_file.read_text())
+    except json.JSONDecodeError as error:
+        raise TrainerError(f"{splits_file} is not JSON: {error}") from error
+    for kind, masks in (("person_object", ("person_object", "person")), ("person", ("person",))):
+        folder = real / f"{kind}_labelled"
+        if not folder.is_dir():
+            continue
+        for name in splits.get(folder.name, {}).get(split, ()):
+            origin = name.partition("_")[0]  # coco_000000018193, ccp_0058: labels of different make
+            dataset = f"{kind}/{origin}" if kind == "person_object" else kind
+            yield Case(dataset, name, partial(_load_real, folder, name, masks))
+
+
+def _load_real(folder: Path, name: str, masks: tuple[str, ...]) -> Picture:
+    frame = read_image(folder / "images" / f"{name}.jpg")
+    truths = {mask: read_mask(folder / mask / f"{name}.png") for mask in masks}
+    for mask, truth in truths.items():
+        if truth.shape != frame.shape[:2]:
+            raise TrainerError(
+                f"{folder}: the {mask} mask of {name} is {truth.shape}, its image {frame.shape[:2]}; they must match"
+            )
+    return Picture(frame, **truths)
+
+
+def _rendered_cases(data: Path, split: str) -> Iterator[Case]:
+    files = sorted((data / "rendered" / "train").glob("*_fg.webp"))
+    backgrounds = sorted((data / "real" / "backgrounds").glob("*.jpg"))
+    if files and not backgrounds:
+        raise TrainerError(f"{data}/rendered needs photos in {data}/real/backgrounds to lay its people over")
+    for file in files:
+        name = file.name.removesuffix("_fg.webp")
+        scene_seed = int(name[:-1])  # the last digit is the view
+        if (scene_seed % 10 == 1) == (split == "dev"):
+            yield Case("rendered", name, partial(_load_rendered, file, _pick(name, backgrounds)))
+
+
+def _pick(name: str, backgrounds: list[Path]) -> Path:
+    """The same background for the same name on every machine."""
+    return backgrounds[int.from_bytes(hashlib.sha256(name.encode()).digest()[:8]) % len(backgrounds)]
+
+
+def _load_rendered(file: Path, background: Path) -> Picture:
+    bgra = read_image(file, cv2.IMREAD_UNCHANGED)
+    if bgra.ndim != 3 or bgra.shape[2] != 4:
+        raise TrainerError(f"{file} has no alpha channel; a rendered foreground is RGBA")
+    foreground, alpha = cv2.cvtColor(bgra[..., :3], cv2.COLOR_BGR2RGB), bgra[..., 3]
+    coverage = read_image(file.with_name(file.name.replace("_fg.webp", "_person.png")), cv2.IMREAD_GRAYSCALE)
+    opacity = alpha[..., None].astype(np.float32) / 255
+    height, width = alpha.shape
+    frame = foreground * opacity + cover(read_image(background), height, width) * (1 - opacity)
+    return Picture(np.round(frame).astype(np.uint8), alpha, alpha >= 128, coverage >= 128)
+
+
+def cover(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """The middle of ``image``, scaled so that it just covers (height, width)."""
+    scale = max(height / image.shape[0], width / image.shape[1])
+    scaled_width, scaled_height = max(width, round(image.shape[1] * scale)), max(height, round(image.shape[0] * scale))
+    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    scaled = cv2.resize(image, (scaled_width, scaled_height), interpolation=interpolation)
+    top, left = (scaled_height - height) // 2, (scaled_width - width) // 2
+    return scaled[top : top + height, left : left + width]
+
+
+def _video_frames(path: Path) -> Iterator[np.ndarray]:
+    """Frames (H, W, 3) uint8 BGR. OpenCV decodes FFV1 grey exactly, and needs no further library."""
+    capture = cv2.VideoCapture(str(path))
+    try:
+        if not capture.isOpened():
+            raise TrainerError(f"cannot read {path}: it is no video")
+        while True:
+            more, frame = capture.read()
+            if not more:
+                return
+            yield frame
+    finally:
+        capture.release()
