@@ -1,0 +1,81 @@
+"""The verbs of the apps: what they take and what they print. The work is imported when a verb runs."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+_Bundle = Annotated[str, typer.Option(help="lite (any CPU), full (the paper's size), or the folder of a bundle.")]
+_Backend = Annotated[str, typer.Option(help="What runs the nets: auto takes the best that works here.")]
+
+
+def recomposite(
+    inputs: Annotated[
+        list[Path], typer.Argument(metavar="INPUT...", help="Videos, images, or folders of either.", show_default=False)
+    ],
+    out: Annotated[
+        str | None,
+        typer.Option("-o", "--out", help="The result: a file, or a folder for several inputs.", show_default=False),
+    ] = None,
+    background: Annotated[
+        str | None,
+        typer.Option(
+            help="An image, a video (looped), #RRGGBB, blur or blur:RADIUS in pixels. Without it the result is the "
+            "foreground on transparency: PNG for images, .mov or .webm for videos.",
+            show_default=False,
+        ),
+    ] = None,
+    alpha: Annotated[
+        str | None,
+        typer.Option(
+            help="Also write the alpha mattes: DIR/ gets 8-bit PNGs named by frame number or after the image, "
+            "FILE.mp4 is a grey video.",
+            show_default=False,
+        ),
+    ] = None,
+    deviation: Annotated[
+        str | None,
+        typer.Option(
+            help="Also write where the nets are unsure (white = look here), like --alpha.", show_default=False
+        ),
+    ] = None,
+    bundle: _Bundle = "lite",
+    backend: _Backend = "auto",
+    linear: Annotated[
+        bool, typer.Option("--linear", help="Blend light, as a lens does, instead of sRGB values.")
+    ] = False,
+    no_audio: Annotated[bool, typer.Option("--no-audio", help="Leave the sound out instead of copying it.")] = False,
+    salvage: Annotated[
+        bool, typer.Option("--salvage", help="Keep what can be decoded of a damaged video instead of giving up.")
+    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that exist.")] = False,
+) -> None:
+    """Put people, and what they hold, before another background."""
+    from vmfm.apps.jobs import Targets, plan_jobs
+    from vmfm.apps.session import Settings, run_jobs
+
+    if out is None and alpha is None and deviation is None:
+        raise typer.BadParameter("nothing to write: give -o OUT, --alpha or --deviation")
+    if background is not None and out is None:
+        raise typer.BadParameter("--background needs -o OUT to write the result to")
+    targets = Targets(out, alpha, deviation, transparent=background is None, overwrite=overwrite)
+    settings = Settings(background, bundle, backend, linear=linear, audio=not no_audio, salvage=salvage)
+    if not run_jobs(plan_jobs(inputs, targets), settings):
+        raise typer.Exit(1)
+
+
+def bench(
+    bundle: _Bundle = "lite",
+    backend: _Backend = "auto",
+    size: Annotated[str, typer.Option(help="WIDTHxHEIGHT of the made-up frames.")] = "1280x720",
+    frames: Annotated[int, typer.Option(min=2, help="How many frames to time, after warming up.")] = 100,
+    input: Annotated[Path | None, typer.Option(help="Time on this video's frames instead.", show_default=False)] = None,
+    json: Annotated[Path | None, typer.Option(help="Also write the report here.", show_default=False)] = None,
+) -> None:
+    """Measure speed here: time per net, frames per second, latency."""
+    from vmfm.apps.bench import Workload, measure, print_report, write_report
+
+    report = measure(bundle, backend, Workload.parse(size, frames, input))
+    print_report(report)
+    if json is not None:
+        write_report(report, json)

@@ -1,0 +1,142 @@
+"""What goes behind the foreground: a colour, an image, a looped video, or the frame's own background blurred."""
+
+import math
+import re
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+import cv2
+import numpy as np
+from vmfm.apps.media.errors import ReadError
+from vmfm.apps.media.frames import Frame
+from vmfm.apps.media.images import read_image
+from vmfm.apps.media.kinds import is_image
+from vmfm.apps.media.reader import open_reader
+
+_DEFAULT_BLUR = 1 / 36  # of the frame's height: 20 px at 720p
+_COLOUR = re.compile(r"#([0-9a-fA-F]{2})([0-9a-fA-F]{2})([0-9a-fA-F]{2})")
+_BLUR = re.compile(r"blur(?::(\d+(?:\.\d+)?))?")
+
+
+class Background(Protocol):
+    def behind(self, frame: Frame, alpha: np.ndarray) -> np.ndarray:
+        """The background for one frame: (H, W, 3) uint8 RGB of the frame's size, to be read only.
+
+        alpha: (H, W) float32 in [0, 1] of the same frame. Frames come in the order of their time; a time that
+        goes back starts the background anew.
+        """
+
+
+@contextmanager
+def open_background(text: str) -> Iterator[Background]:
+    """`#RRGGBB`, `blur`, `blur:RADIUS` in pixels, or the path of an image or a video.
+
+    Raises ReadError where the text is none of these or the file cannot be read.
+    """
+    if colour := _COLOUR.fullmatch(text):
+        yield ColourBackground(tuple(int(part, 16) for part in colour.groups()))
+    elif blur := _BLUR.fullmatch(text):
+        yield BlurBackground(float(blur[1]) if blur[1] else None)
+    elif text.startswith(("#", "blur:")):
+        raise ReadError(f"background {text} is not understood: a colour is #RRGGBB, a blur is blur:RADIUS in pixels")
+    elif is_image(Path(text)):
+        yield ImageBackground(read_image(Path(text)))
+    else:
+        background = VideoBackground(Path(text))
+        try:
+            yield background
+        finally:
+            background.close()
+
+
+class ColourBackground:
+    def __init__(self, rgb: tuple[int, ...]) -> None:
+        self._still = np.array([[rgb]], np.uint8)
+
+    def behind(self, frame: Frame, alpha: np.ndarray) -> np.ndarray:
+        if self._still.shape != frame.image.shape:
+            self._still = np.full(frame.image.shape, self._still[0, 0], np.uint8)
+        return self._still
+
+
+class ImageBackground:
+    def __init__(self, image: np.ndarray) -> None:
+        self._image = image
+        self._fitted = image
+
+    def behind(self, frame: Frame, alpha: np.ndarray) -> np.ndarray:
+        if self._fitted.shape != frame.image.shape:
+            self._fitted = cover_fit(self._image, *frame.image.shape[:2])
+        return self._fitted
+
+
+class BlurBackground:
+    """A Gaussian blur of what is not foreground, so that the person does not glow into it. radius: in pixels."""
+
+    def __init__(self, radius_px: float | None = None) -> None:
+        self._radius_px = radius_px
+
+    def behind(self, frame: Frame, alpha: np.ndarray) -> np.ndarray:
+        height, width = alpha.shape
+        radius = self._radius_px if self._radius_px is not None else height * _DEFAULT_BLUR
+        if radius < 0.5:
+            return frame.image
+        # A wide blur has no detail to lose: done on a smaller picture, it costs the same for every radius.
+        scale = min(1.0, 4 / radius)
+        size = (max(1, round(width * scale)), max(1, round(height * scale)))
+        weight = cv2.resize(1 - alpha, size, interpolation=cv2.INTER_AREA) + 1e-3
+        small = cv2.resize(frame.image, size, interpolation=cv2.INTER_AREA).astype(np.float32)
+        sigma = radius * scale / 2
+        blurred = cv2.GaussianBlur(small * weight[..., None], (0, 0), sigma)
+        blurred /= cv2.GaussianBlur(weight, (0, 0), sigma)[..., None]
+        return cv2.resize(np.clip(blurred, 0, 255).astype(np.uint8), (width, height), interpolation=cv2.INTER_LINEAR)
+
+
+class VideoBackground:
+    """A video, looped, its frames chosen by time whatever its frame rate is."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._start()
+
+    def close(self) -> None:
+        self._frames.close()
+
+    def behind(self, frame: Frame, alpha: np.ndarray) -> np.ndarray:
+        if frame.seconds < self._now_seconds:
+            self.close()
+            self._start()
+        self._now_seconds = frame.seconds
+        while self._due_seconds <= frame.seconds:
+            self._still = ImageBackground(self._upcoming)
+            self._due_seconds, self._upcoming = next(self._frames)
+        return self._still.behind(frame, alpha)
+
+    def _start(self) -> None:
+        self._frames = _looped(self._path)
+        self._now_seconds = 0.0
+        self._still = ImageBackground(next(self._frames)[1])
+        self._due_seconds, self._upcoming = next(self._frames)
+
+
+def _looped(path: Path) -> Generator[tuple[float, np.ndarray], None, None]:
+    """(the time it is due in seconds, picture) of a video's frames, over and over."""
+    loop_start = 0.0
+    while True:
+        with open_reader(path) as reader:
+            for frame in reader:
+                yield loop_start + frame.seconds, frame.image
+            if frame.index == 0:  # a still: shown for ever
+                yield math.inf, frame.image
+            loop_start += frame.seconds + float(frame.duration * reader.info.time_base)
+
+
+def cover_fit(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """`image` scaled to cover (height, width) and cropped around its centre."""
+    scale = max(height / image.shape[0], width / image.shape[1])
+    cut_height, cut_width = (max(1, round(side / scale)) for side in (height, width))
+    top, left = (image.shape[0] - cut_height) // 2, (image.shape[1] - cut_width) // 2
+    cut = image[max(0, top) : top + cut_height, max(0, left) : left + cut_width]
+    return cv2.resize(cut, (width, height), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)

@@ -1,0 +1,136 @@
+"""One source through the nets and out again: decode | nets | composite | encode, each on its own thread."""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from vmfm.apps.jobs import Job
+from vmfm.apps.media.backgrounds import Background
+from vmfm.apps.media.frames import Frame, MediaInfo
+from vmfm.apps.media.reader import open_reader
+from vmfm.apps.media.writer import Writer, open_writer
+from vmfm.apps.pipeline import Feed, Sink, queue_depth
+from vmfm.runtime import Matte, MattingStream, composite, estimate_foreground
+
+# A frame in the queues: 3 bytes of RGB, the same again composited, alpha and deviation as float32.
+_BYTES_PER_PIXEL = 3 + 3 + 4 + 4
+
+
+@dataclass(frozen=True)
+class Done:
+    """What became of a job. damage: what was broken in the source, empty where nothing was."""
+
+    job: Job
+    info: MediaInfo
+    frames: int
+    seconds: float
+    damage: str
+
+    @property
+    def fps(self) -> float:
+        return self.frames / self.seconds
+
+
+def recomposite(
+    job: Job,
+    stream: MattingStream,
+    background: Background | None,
+    *,
+    linear: bool = False,
+    audio: bool = True,
+    salvage: bool = False,
+    on_start: Callable[[MediaInfo], None] = lambda info: None,
+    on_frame: Callable[[], None] = lambda: None,
+) -> Done:
+    """Run one job to its end; nothing is left under the target names if it does not get there.
+
+    background: None keeps the foreground with its alpha. linear: see vmfm.runtime.composite. audio: copy the sound.
+    salvage: step over damage in the source. on_start, on_frame: called with the source's info, and per frame done.
+    Raises MediaError for the files, BackendError for the device.
+    """
+    started = time.perf_counter()
+    stream.reset()
+    frames_done = 0
+    with ExitStack() as stack:
+        reader = stack.enter_context(open_reader(job.source, salvage=salvage))
+        info = reader.info
+        on_start(info)
+        sound = job.source if audio and info.is_video else None
+        outputs = _open_outputs(stack, job, info, background, linear, sound)
+        depth = queue_depth(info.width * info.height * _BYTES_PER_PIXEL)
+        encoder = stack.enter_context(Sink(_encode, depth))
+        painter = stack.enter_context(Sink(lambda item: encoder.put(_paint(outputs, *item)), depth))
+        frames = stack.enter_context(Feed(reader, depth))
+        for frame, matte in in_flight(stream, frames):
+            painter.put((frame, matte))
+            frames_done += 1
+            on_frame()
+    return Done(job, info, frames_done, time.perf_counter() - started, reader.damage)
+
+
+def in_flight(stream: MattingStream, frames: Iterable[Frame]) -> Iterator[tuple[Frame, Matte]]:
+    """Frames with their mattes, in order, keeping every slot of the stream busy."""
+    waiting: deque[Frame] = deque()
+    for frame in frames:
+        if len(waiting) == stream.slots:
+            yield waiting.popleft(), stream.collect()
+        stream.submit(frame.image)
+        waiting.append(frame)
+    while waiting:
+        yield waiting.popleft(), stream.collect()
+
+
+@dataclass(frozen=True)
+class _Output:
+    writer: Writer
+    paint: Callable[[Frame, Matte], np.ndarray]
+
+
+def _open_outputs(
+    stack: ExitStack, job: Job, info: MediaInfo, background: Background | None, linear: bool, sound: Path | None
+) -> list[_Output]:
+    outputs = []
+
+    def add(path: Path, paint: Callable[[Frame, Matte], np.ndarray], *, sound: Path | None, transparent: bool) -> None:
+        writer = stack.enter_context(open_writer(path, info, audio_from=sound, transparent=transparent))
+        outputs.append(_Output(writer, paint))
+
+    if job.out is not None and background is not None:
+        add(
+            job.out,
+            lambda frame, matte: composite(
+                frame.image, matte.alpha, background.behind(frame, matte.alpha), linear=linear
+            ),
+            sound=sound,
+            transparent=False,
+        )
+    elif job.out is not None:
+        add(job.out, _cut_out, sound=sound, transparent=True)
+    if job.alpha is not None:
+        add(job.alpha, lambda frame, matte: _to_grey(matte.alpha), sound=None, transparent=False)
+    if job.deviation is not None:
+        add(job.deviation, lambda frame, matte: _to_grey(matte.deviation), sound=None, transparent=False)
+    return outputs
+
+
+def _paint(outputs: list[_Output], frame: Frame, matte: Matte) -> list[tuple[Writer, np.ndarray, Frame]]:
+    return [(output.writer, output.paint(frame, matte), frame) for output in outputs]
+
+
+def _encode(pictures: list[tuple[Writer, np.ndarray, Frame]]) -> None:
+    for writer, picture, frame in pictures:
+        writer.write(picture, frame)
+
+
+def _cut_out(frame: Frame, matte: Matte) -> np.ndarray:
+    """(H, W, 4) uint8 RGBA: the foreground's own colours, and alpha."""
+    return np.dstack([estimate_foreground(frame.image, matte.alpha), _to_grey(matte.alpha)])
+
+
+def _to_grey(values: np.ndarray) -> np.ndarray:
+    """[0, 1] to uint8."""
+    return np.rint(values * 255).astype(np.uint8)
