@@ -1,7 +1,8 @@
 """The verbs that trainer adds to the one command. Nothing heavy is imported before a verb runs."""
 
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 
@@ -26,7 +27,7 @@ def evaluate(
     from vmfm.trainer.evaluate_table import table_of
 
     console = Console()
-    settings = evaluation.Settings(backend, output, refinement, temporal)
+    settings = evaluation.Settings(backend, cast(evaluation.Output, output), refinement, temporal)
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("scoring")
         result = evaluation.evaluate(
@@ -44,3 +45,86 @@ def evaluate(
         result.write_json(json_file)
     if html_file is not None:
         result.write_html(html_file)
+
+
+def train(
+    recipe: Annotated[str, typer.Argument(help="lite, full, smoke or a .toml file.")],
+    data: Annotated[Path, typer.Option(help="The data folder that the recipe's paths start from.")] = Path("data"),
+    out: Annotated[Path | None, typer.Option(help="The run's folder (default: runs/RECIPE).")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 ... (default: a GPU if there is one).")] = None,
+) -> None:
+    """Train the nets by a recipe; can be interrupted and resumed at any time."""
+    import torch
+    from rich.console import Console
+    from vmfm.trainer.progress import TrainingProgress
+    from vmfm.trainer.recipe import load_recipe
+    from vmfm.trainer.train import train as run
+
+    console = Console(stderr=True)
+    chosen = load_recipe(recipe)
+    with TrainingProgress(chosen, console) as progress:
+        weights = run(
+            chosen,
+            data,
+            out or Path("runs") / chosen.name,
+            resume=resume,
+            device=torch.device(device) if device else None,
+            report=progress.report,
+        )
+    console.print(f"weights are in {weights}; make a bundle of them with: vmfm export {weights.parent} -o BUNDLE")
+
+
+class DataAction(StrEnum):
+    CHECK = "check"
+    PICTURES = "pictures"
+
+
+def data(
+    action: Annotated[DataAction, typer.Argument(help="check: tell what is wrong. pictures: see --out.")],
+    folder: Annotated[Path, typer.Argument(help="The data folder.")],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="Where `pictures` writes what `vmfm evaluate` scores, for other programs."),
+    ] = None,
+    split: Annotated[str, typer.Option(help="Whose pictures: dev or train.")] = "dev",
+) -> None:
+    """Check a data folder, or write out the pictures that mattes are scored on."""
+    from rich.console import Console
+    from vmfm.trainer.errors import TrainerError
+
+    console = Console(soft_wrap=True, highlight=False, markup=False)
+    if action is DataAction.CHECK:
+        from vmfm.trainer.data.check import check
+
+        with Console(stderr=True).status("") as status:
+            checked = check(folder, lambda images: status.update(f"{images} images"))
+        for finding in checked.findings:
+            console.print(str(finding))
+        console.print(f"{checked.images} images looked at, {len(checked.findings)} problems")
+        raise typer.Exit(1 if checked.findings else 0)
+    from vmfm.trainer.evaluate import save_inputs
+
+    if out is None:
+        raise TrainerError("`vmfm data pictures` needs a folder to write to: -o DIR")
+    count = save_inputs(folder, out, split=split)
+    console.print(f"{count} pictures are in {out}; matte them to ALPHAS/SET/NAME.png, then: vmfm evaluate ALPHAS {folder}")
+
+
+def trimap(
+    pictures: Annotated[Path, typer.Argument(help="Folder of person probability maps; of photos with --checkpoint.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the trimaps, NAME.png.")],
+    objects: Annotated[Path | None, typer.Option(help="Folder of NAME.png: the objects circled by hand.")] = None,
+    checkpoint: Annotated[Path | None, typer.Option(help="Training run whose segmentation net finds the person.")] = None,
+) -> None:
+    """Make pseudo-trimaps: the person found by a net, the objects circled by hand."""
+    from rich.console import Console
+    from rich.progress import track
+    from vmfm.trainer.trimap import images_of, segmenter, write_trimaps
+
+    segment = segmenter(checkpoint) if checkpoint is not None else None
+    total = len(images_of(pictures))
+    console = Console(stderr=True)
+    for _ in track(write_trimaps(pictures, out, objects=objects, segment=segment), "trimaps", total, console=console):
+        pass
+    console.print(f"{total} trimaps are in {out}")

@@ -16,7 +16,7 @@ class ComplementaryBranch(nn.Module):
         return self.decoder(self.encoder(torch.cat((image, alpha), dim=1)))
 
     def forward(self, image: Tensor, alpha: Tensor) -> Tensor:
-        return torch.sigmoid(self.logits(image, alpha))
+        return torch.sigmoid(self.logits(image, alpha).float())
 
 
 class ComplementaryNet(nn.Module):

@@ -27,7 +27,6 @@ class ForegroundNet(nn.Module):
             deconv(2 * width, width),
             conv(width, width),
             nn.Conv2d(width, 1, 3, padding=1),
-            nn.Tanh(),
         )
 
     @staticmethod
@@ -39,4 +38,4 @@ class ForegroundNet(nn.Module):
     def forward(self, image: Tensor, heatmap: Tensor, modality: Tensor) -> Tensor:
         seen = self.image_encoder(torch.cat((image, heatmap), dim=1))
         hinted = self.modality_encoder(modality)
-        return (self.decoder(self.fusion(torch.cat((seen, hinted), dim=1))) + 1) / 2
+        return (torch.tanh(self.decoder(self.fusion(torch.cat((seen, hinted), dim=1))).float()) + 1) / 2

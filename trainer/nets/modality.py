@@ -35,4 +35,4 @@ class ModalityNet(nn.Module):
         return self.upsample(self.head(x))
 
     def forward(self, image: Tensor) -> Tensor:
-        return torch.sigmoid(self.logits(image))
+        return torch.sigmoid(self.logits(image).float())

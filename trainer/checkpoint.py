@@ -1,0 +1,88 @@
+"""A run's folder: `weights.safetensors` (what is shipped) and `state.pt` (what it takes to go on)."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from vmfm.trainer.config import NetConfig
+from vmfm.trainer.errors import TrainerError
+from vmfm.trainer.model import VMFM
+
+WEIGHTS, STATE = "weights.safetensors", "state.pt"
+
+
+def save_weights(folder: Path, model: VMFM, trained: dict[str, Any]) -> Path:
+    """Writes the model's weights and how they came to be; whole or not at all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    final, partial = folder / WEIGHTS, folder / f".{WEIGHTS}.{os.getpid()}"
+    metadata = {"config": json.dumps(model.config.to_json()), "trained": json.dumps(trained)}
+    try:
+        # the two CL branches share one decoder: save every storage once
+        tensors = {k: v.detach().cpu().contiguous().clone() for k, v in unique_state(model).items()}
+        save_file(tensors, partial, metadata)
+        os.replace(partial, final)
+    finally:
+        partial.unlink(missing_ok=True)
+    return final
+
+
+def load_model(path: Path | str) -> tuple[VMFM, dict[str, Any]]:
+    """The model in eval mode and how it was trained, from a run's folder or a `.safetensors` file.
+
+    Raises TrainerError where there is none, it is damaged, or it is from another version.
+    """
+    file = Path(path) / WEIGHTS if Path(path).is_dir() else Path(path)
+    if not file.is_file():
+        raise TrainerError(f"no weights at {file}; name a folder that `vmfm train` wrote or a .safetensors file")
+    try:
+        with safe_open(file, "pt") as opened:
+            metadata = opened.metadata() or {}
+        tensors = load_file(file)
+    except SafetensorError as error:
+        raise TrainerError(f"{file} is damaged ({error}); take another copy or train again") from error
+    if "config" not in metadata:
+        raise TrainerError(f"{file} holds no net config; it was not written by `vmfm train`")
+    model = VMFM(NetConfig.from_json(json.loads(metadata["config"])))
+    load_unique_state(model, tensors, str(file))
+    return model.eval(), json.loads(metadata["trained"])
+
+
+def unique_state(model: VMFM) -> dict[str, torch.Tensor]:
+    """The state dict without the second name of what is shared and without step counters of BatchNorm."""
+    return {
+        name: value
+        for name, value in model.state_dict().items()
+        if not name.startswith("complementary.d.decoder") and not name.endswith("num_batches_tracked")
+    }
+
+
+def load_unique_state(model: VMFM, tensors: dict[str, torch.Tensor], origin: str) -> None:
+    """Fills the model from what `unique_state` gave. Raises TrainerError on a missing, foreign or misshapen tensor."""
+    own = unique_state(model)
+    if wrong := sorted(own.keys() ^ tensors.keys()):
+        raise TrainerError(f"{origin} does not fit this version's nets: {wrong[0]} and {len(wrong) - 1} more differ")
+    if bad := [k for k in own if own[k].shape != tensors[k].shape]:
+        raise TrainerError(f"{origin}: {bad[0]} is {tuple(tensors[bad[0]].shape)}, wanted {tuple(own[bad[0]].shape)}")
+    model.load_state_dict(tensors, strict=False)
+
+
+def save_state(folder: Path, state: dict[str, Any]) -> None:
+    """Everything a resumed run needs; whole or not at all."""
+    final, partial = folder / STATE, folder / f".{STATE}.{os.getpid()}"
+    try:
+        torch.save(state, partial)
+        os.replace(partial, final)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def load_state(folder: Path, device: torch.device) -> dict[str, Any]:
+    """What `save_state` wrote. Raises TrainerError where there is nothing to resume."""
+    file = folder / STATE
+    if not file.is_file():
+        raise TrainerError(f"nothing to resume in {folder}: no {STATE}; leave out --resume to begin anew")
+    return torch.load(file, map_location=device, weights_only=True)

@@ -1,0 +1,70 @@
+"""The paper's losses (section 3 of its text), each a mean over the pixels whose truth is known.
+
+Maps are float32 (N, 1, H, W) in [0, 1]; `known` is a weight map of that shape, 0 where the truth must not be trusted.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+DILATION_PX = 7  # Q of Eq. 7: how far around a mistake counts as doubtful
+
+
+def weighted_mean(values: Tensor, weights: Tensor) -> Tensor:
+    """Sum of values * weights over sum of weights; 0 where nothing is known. Shapes broadcast."""
+    weights = weights.expand_as(values)
+    return (values * weights).sum() / weights.sum().clamp(min=1)
+
+
+def sobel(x: Tensor) -> Tensor:
+    """(N, 1, H, W) -> (N, 2, H, W): derivative along x and y, each kernel normalised to unit gain."""
+    kernel = x.new_tensor([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]]) / 8
+    kernels = torch.stack((kernel, kernel.T))[:, None]
+    return F.conv2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), kernels)
+
+
+def matte_loss(alpha: Tensor, truth: Tensor, known: Tensor) -> Tensor:
+    """L_a = |a - a*| + |grad a - grad a*| (Eq. 2); a gradient counts where its whole neighbourhood is known."""
+    error = alpha - truth
+    sharp = -F.max_pool2d(-known, 3, stride=1, padding=1)
+    return weighted_mean(error.abs(), known) + weighted_mean(sobel(error).abs(), sharp)
+
+
+def composite_loss(alpha: Tensor, foreground: Tensor, background: Tensor, image: Tensor, known: Tensor) -> Tensor:
+    """L_com = |a F* + (1 - a) B* - I| (Eq. 4); colours (N, 3, H, W), known (N, 1, 1, 1): are F* and B* known?"""
+    return weighted_mean((alpha * foreground + (1 - alpha) * background - image).abs(), known)
+
+
+def deviation_truth(alpha: Tensor, truth: Tensor, known: Tensor) -> Tensor:
+    """Q(|a - a*|) of Eq. 7: the error, dilated, over its maximum in the picture (the all-zero map stays zero)."""
+    error = (alpha - truth).abs() * (known > 0)
+    wide = F.max_pool2d(error, DILATION_PX, stride=1, padding=DILATION_PX // 2)
+    peak = wide.amax(dim=(2, 3), keepdim=True)
+    return torch.where(peak > 1 / 255, wide / peak.clamp(min=1 / 255), torch.zeros_like(wide))
+
+
+def deviation_loss(deviation: Tensor, alpha: Tensor, truth: Tensor, known: Tensor) -> Tensor:
+    """L_c = |CL(I, a) - Q(|a - a*|)| (Eq. 7). It trains CL; no gradient reaches the foreground net through Q."""
+    return weighted_mean((deviation - deviation_truth(alpha.detach(), truth, known)).abs(), (known > 0).float())
+
+
+def segmentation_loss(segmentation: Tensor, person: Tensor, known: Tensor) -> Tensor:
+    """Cross entropy plus soft Dice against the person's coverage."""
+    p = segmentation.clamp(1e-4, 1 - 1e-4)
+    entropy = -(person * p.log() + (1 - person) * (1 - p).log())
+    overlap = 2 * (segmentation * person * known).sum() + 1
+    dice = 1 - overlap / (((segmentation + person) * known).sum() + 1)
+    return weighted_mean(entropy, known) + dice
+
+
+def depth_loss(depth: Tensor, truth: Tensor, known: Tensor) -> Tensor:
+    """|d - d*| + |grad d - grad d*| on relative inverse depth; known (N, 1, 1, 1)."""
+    return weighted_mean((depth - truth).abs(), known) + weighted_mean(sobel(depth - truth).abs(), known)
+
+
+def heatmap_loss(heatmap: Tensor, truth: Tensor, all_points_known: Tensor) -> Tensor:
+    """Cross entropy with the soft peaks, peaks weighted up; where some points may be missing the empty rest counts little."""
+    p = heatmap.clamp(1e-4, 1 - 1e-4)
+    entropy = -(truth * p.log() + (1 - truth) * (1 - p).log())
+    weight = 20 * truth + torch.where(all_points_known > 0, 1.0, 0.1)
+    return weighted_mean(entropy, weight)

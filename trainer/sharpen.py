@@ -1,0 +1,63 @@
+"""What the runtime does between the nets and the refinement, as tensors: enlarge, choose patches, gather them.
+
+The runtime's NumPy operations are the definition (`runtime/upsample.py`, `runtime/patches.py`); a test holds the two
+together. The refinement is trained on exactly what it will be given.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+RADIUS_PX, EDGE_CONTRAST, PATCH_PX, TEMPERATURE = 2, 0.03, 16, 0.1
+
+
+def luminance(image: Tensor) -> Tensor:
+    """(N, 3, H, W) RGB -> (N, 1, H, W)."""
+    return (image * image.new_tensor((0.299, 0.587, 0.114)).view(1, 3, 1, 1)).sum(1, keepdim=True)
+
+
+def fuse(alpha_s: Tensor, deviation_s: Tensor, alpha_d: Tensor, deviation_d: Tensor) -> tuple[Tensor, Tensor]:
+    """(alpha, deviation): per pixel mostly the net with the lower deviation."""
+    weights = torch.softmax(-torch.stack((deviation_s, deviation_d)) / TEMPERATURE, dim=0)
+    alpha, deviation = torch.stack((alpha_s, alpha_d)), torch.stack((deviation_s, deviation_d))
+    return (weights * alpha).sum(0), (weights * deviation).sum(0)
+
+
+def guided_upsample(alpha: Tensor, image: Tensor, fine_image: Tensor) -> Tensor:
+    """alpha (N, 1, h, w) and image (N, 3, h, w) -> alpha (N, 1, H, W) whose edges fall on those of fine_image (N, 3, H, W)."""
+
+    def mean(x: Tensor) -> Tensor:
+        return F.avg_pool2d(F.pad(x, (RADIUS_PX,) * 4, mode="replicate"), 2 * RADIUS_PX + 1, stride=1)
+
+    y = luminance(image)
+    covariance = mean(y * alpha) - mean(y) * mean(alpha)
+    slope = covariance / ((mean(y * y) - mean(y) ** 2).clamp(min=0) + EDGE_CONTRAST**2)
+    offset = mean(alpha) - slope * mean(y)
+    size = fine_image.shape[-2:]
+    slope, offset = (F.interpolate(mean(v), size=size, mode="bilinear") for v in (slope, offset))
+    return (slope * luminance(fine_image) + offset).clamp(0, 1)
+
+
+def top_patches(deviation: Tensor, count: int) -> Tensor:
+    """deviation (N, 1, H, W) -> top-left corners (N, count, 2) as (row, column) of the `count` least sure 16x16 patches.
+
+    The highest pixel of each 16x16 cell, then the best cells; patches are moved inside the picture.
+    """
+    height, width = deviation.shape[-2:]
+    peaks, where = F.max_pool2d(deviation, PATCH_PX, return_indices=True)
+    best = peaks.flatten(1).topk(min(count, peaks[0].numel())).indices
+    centers = where.flatten(1).gather(1, best)
+    rows = (centers // width - PATCH_PX // 2).clamp(0, height - PATCH_PX)
+    columns = (centers % width - PATCH_PX // 2).clamp(0, width - PATCH_PX)
+    return torch.stack((rows, columns), -1)
+
+
+def gather(planes: Tensor, corners: Tensor) -> Tensor:
+    """planes (N, C, H, W), corners (N, K, 2) -> patches (N * K, C, 16, 16)."""
+    offsets = torch.arange(PATCH_PX, device=planes.device)
+    rows = corners[..., 0, None, None] + offsets[:, None]
+    columns = corners[..., 1, None, None] + offsets
+    n, c, height, width = planes.shape
+    flat = (rows * width + columns).flatten(1)[:, None].expand(-1, c, -1)
+    patches = planes.flatten(2).gather(2, flat).view(n, c, corners.shape[1], PATCH_PX, PATCH_PX)
+    return patches.transpose(1, 2).flatten(0, 1)
