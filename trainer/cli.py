@@ -108,14 +108,18 @@ def data(
     if out is None:
         raise TrainerError("`vmfm data pictures` needs a folder to write to: -o DIR")
     count = save_inputs(folder, out, split=split)
-    console.print(f"{count} pictures are in {out}; matte them to ALPHAS/SET/NAME.png, then: vmfm evaluate ALPHAS {folder}")
+    console.print(
+        f"{count} pictures are in {out}; matte them to ALPHAS/SET/NAME.png, then: vmfm evaluate ALPHAS {folder}"
+    )
 
 
 def trimap(
     pictures: Annotated[Path, typer.Argument(help="Folder of person probability maps; of photos with --checkpoint.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the trimaps, NAME.png.")],
     objects: Annotated[Path | None, typer.Option(help="Folder of NAME.png: the objects circled by hand.")] = None,
-    checkpoint: Annotated[Path | None, typer.Option(help="Training run whose segmentation net finds the person.")] = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="Training run whose segmentation net finds the person.")
+    ] = None,
 ) -> None:
     """Make pseudo-trimaps: the person found by a net, the objects circled by hand."""
     from rich.console import Console

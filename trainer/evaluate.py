@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol, get_args
 
 import cv2
 import numpy as np
@@ -18,6 +18,8 @@ from vmfm.trainer import report
 from vmfm.trainer.errors import TrainerError
 from vmfm.trainer.evaluate_scores import Scored, Summary, score_clip, score_picture, summarise
 from vmfm.trainer.evaluate_sets import Case, Clip, list_cases, list_clips, read_image
+
+Output = Literal["complementary", "s", "d"]
 
 
 class Predictor(Protocol):
@@ -30,12 +32,16 @@ class Predictor(Protocol):
 
 @dataclass(frozen=True)
 class Settings:
-    """What of the stream to score."""
+    """What of the stream to score. Raises TrainerError for an output that does not exist."""
 
     backend: str = "auto"
-    output: str = "complementary"  # or one branch: "s", "d"
+    output: Output = "complementary"  # or the foreground net of one branch alone
     refine: bool = True  # the refinement net on the least sure patches
     temporal: bool = True  # smoothing over time; on clips only
+
+    def __post_init__(self) -> None:
+        if self.output not in get_args(Output):
+            raise TrainerError(f"no output is called {self.output!r}; there are {', '.join(get_args(Output))}")
 
 
 class FunctionPredictor:

@@ -71,10 +71,11 @@ def thumbnails(frame: np.ndarray, alpha: np.ndarray, truth: np.ndarray) -> tuple
 
 
 def encode(picture: np.ndarray, suffix: str) -> bytes:
-    """An RGB picture (H, W, 3) uint8 as the bytes of an image file."""
+    """A picture (H, W, 3) RGB or (H, W) grey, uint8, as the bytes of an image file."""
     if suffix.lower() not in {".jpg", ".jpeg", ".png"}:
         raise TrainerError(f"cannot write pictures as {suffix or 'a file without suffix'!r}; use .jpg or .png")
-    _, data = cv2.imencode(suffix, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 88])
+    options = [] if suffix.lower() == ".png" else [cv2.IMWRITE_JPEG_QUALITY, 88]
+    _, data = cv2.imencode(suffix, picture if picture.ndim == 2 else cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), options)
     return data.tobytes()
 
 

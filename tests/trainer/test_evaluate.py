@@ -190,6 +190,8 @@ class TestPredictors:
 
     def test_settings_default_to_what_users_run(self):
         assert Settings() == Settings("auto", "complementary", refine=True, temporal=True)
+        with pytest.raises(TrainerError, match="complementary, s, d"):
+            Settings(output="alpha")
 
 
 @pytest.fixture
