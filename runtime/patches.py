@@ -19,11 +19,10 @@ def select(deviation: np.ndarray, corners: np.ndarray) -> None:
     height, width = deviation.shape
     count = len(corners)
     rows, columns = np.arange(0, height, PATCH_PX), np.arange(0, width, PATCH_PX)
-    scores = np.maximum.reduceat(np.maximum.reduceat(deviation, rows, axis=0), columns, axis=1).ravel()
+    scores = _highest_per_cell(deviation).ravel()
     best = np.argsort(-scores, kind="stable")[:count]
     best = np.where(scores[best] >= LEAST_DEVIATION, best, best[0])
     top, left = rows[best // len(columns)], columns[best % len(columns)]
-    # Cells cut by the border are read shifted inwards; what lies before the cell must not win, so it counts as -1.
     inside = np.arange(PATCH_PX)
     y, x = top[:, None] + inside, left[:, None] + inside
     cells = deviation[np.minimum(y, height - 1)[:, :, None], np.minimum(x, width - 1)[:, None, :]]
@@ -60,9 +59,22 @@ def scatter(alpha: np.ndarray, refined: np.ndarray, corners: np.ndarray) -> None
     if height < PATCH_PX or width < PATCH_PX:
         kept = ((y < height)[:, :, None] & (x < width)[:, None, :]).ravel()
         pixels, values = pixels[kept], values[kept]
-    touched, place = np.unique(pixels, return_inverse=True)
-    total = np.bincount(place, weights=values)
-    np.put(alpha, touched, total / np.bincount(place))
+    # The frame-sized array that sums need is alpha itself: first it counts the patches on each pixel, then it adds up.
+    flat = alpha.reshape(-1)
+    flat[pixels] = 0
+    np.add.at(flat, pixels, np.float32(1))
+    values /= flat[pixels]
+    flat[pixels] = 0
+    np.add.at(flat, pixels, values)
+
+
+def _highest_per_cell(x: np.ndarray) -> np.ndarray:
+    """The maximum of each 16x16 cell of x (H, W), whose last row and column of cells may be cut."""
+    whole = x.shape[0] // PATCH_PX * PATCH_PX
+    bands = x[:whole].reshape(-1, PATCH_PX, x.shape[1]).max(axis=1)
+    if whole < len(x):
+        bands = np.concatenate([bands, x[whole:].max(axis=0, keepdims=True)])
+    return np.maximum.reduceat(bands, np.arange(0, x.shape[1], PATCH_PX), axis=1)
 
 
 def _at_least_a_patch(x: np.ndarray) -> np.ndarray:

@@ -29,7 +29,17 @@ def preprocess(frame: np.ndarray, image: np.ndarray) -> None:
 
     Shrinking averages areas, so that thin objects leave a trace; enlarging is bilinear.
     """
-    height, width = image.shape[2:]
-    shrinks = frame.shape[0] >= height and frame.shape[1] >= width
-    small = cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    small = shrink(frame, image.shape[2:])
     np.multiply(small.transpose(2, 0, 1), np.float32(1 / 255), out=image[0], casting="unsafe")
+
+
+def shrink(picture: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
+    """picture, uint8 or float32 (H, W) or (H, W, 3), resized to size (h, w): area average, or bilinear to enlarge."""
+    height, width = size
+    if picture.shape[0] < height or picture.shape[1] < width:
+        return cv2.resize(picture, (width, height), interpolation=cv2.INTER_LINEAR)
+    # Exact halving is ten times faster than a fractional area average, and the average of averages is the same one.
+    while all(have % 2 == 0 and have >= 2 * want for have, want in zip(picture.shape, size)):
+        half = picture.shape[1] // 2, picture.shape[0] // 2
+        picture = cv2.resize(picture, half, interpolation=cv2.INTER_AREA)
+    return cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)

@@ -24,22 +24,23 @@ def trust_in_previous(image: np.ndarray, previous_image: np.ndarray, deviation: 
     return MOST * unsure * still
 
 
-def blend_previous(alpha: np.ndarray, previous: np.ndarray, trust: np.ndarray) -> None:
+def blend_previous(alpha: np.ndarray, previous: np.ndarray, trust: np.ndarray, scratch: np.ndarray) -> None:
     """Moves alpha, float32 (H, W), towards previous, (H, W), by trust, (h, w), enlarged; in place.
 
-    Only the box around trusted pixels is touched.
+    Only the box around trusted pixels is touched. previous and scratch, float32 (H, W) both, are used up.
     """
     height, width = alpha.shape
     x, y, w, h = cv2.boundingRect((trust > 0).astype(np.uint8))
     if w == 0:
         return
-    full = cv2.resize(trust, (width, height), interpolation=cv2.INTER_LINEAR)
-    # One pixel more on each side: bilinear enlarging spreads a trusted pixel halfway to its neighbours.
+    full = cv2.resize(trust, (width, height), dst=scratch, interpolation=cv2.INTER_LINEAR)
+    # One pixel more on each side: bilinear enlarging spreads a trusted pixel to its neighbours.
     rows = slice(max(y - 1, 0) * height // trust.shape[0], -(-(y + h + 1) * height // trust.shape[0]))
     columns = slice(max(x - 1, 0) * width // trust.shape[1], -(-(x + w + 1) * width // trust.shape[1]))
-    difference = previous[rows, columns] - alpha[rows, columns]
-    difference *= full[rows, columns]
-    alpha[rows, columns] += difference
+    box = (rows, columns)
+    step = np.subtract(previous[box], alpha[box], out=previous[box])
+    step *= full[box]
+    alpha[box] += step
 
 
 def _ramp(x: np.ndarray, low: float, high: float) -> np.ndarray:

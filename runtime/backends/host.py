@@ -63,7 +63,8 @@ class HostBackend(Backend):
     def __init__(self, bundle: Bundle, nodes: tuple[Node, ...]) -> None:
         super().__init__(bundle, nodes)
         self._lanes: dict[str, Lane] = {}
-        self._memory: tuple[np.ndarray, np.ndarray] | None = None  # the previous frame's image and alpha
+        # The previous frame's image and alpha, and room to work in.
+        self._memory: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
 
     @abstractmethod
     def run_net(self, slot: HostSlot, node: Node) -> None:
@@ -152,9 +153,10 @@ class HostBackend(Backend):
         image, deviation, alpha = (slot.tensors[name] for name in node.reads)
         memory = self._memory
         if memory is None or memory[1].shape != alpha.shape or memory[0].shape != image.shape:
-            memory = self._memory = (np.empty_like(image), np.empty_like(alpha))
+            memory = self._memory = (np.empty_like(image), np.empty_like(alpha), np.empty_like(alpha))
         elif not slot.first:
-            blend_previous(alpha, memory[1], trust_in_previous(image, memory[0], deviation))
+            trust = trust_in_previous(image, memory[0], deviation)
+            blend_previous(alpha, memory[1], trust, memory[2])
         np.copyto(memory[0], image)
         np.copyto(memory[1], alpha)
 
