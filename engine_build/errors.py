@@ -1,0 +1,7 @@
+"""Errors of engine_build that a person can act on."""
+
+from vmfm.runtime.errors import VmfmError
+
+
+class ExportError(VmfmError):
+    """A checkpoint could not be turned into a bundle."""
