@@ -1,0 +1,170 @@
+"""One contract, one suite: every operation of every backend against its NumPy definition."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from vmfm.runtime.backends import BACKENDS, open_backend
+from vmfm.runtime.backends.base import Backend, SlotShape
+from vmfm.runtime.bundle import Bundle
+from vmfm.runtime.fusion import fuse
+from vmfm.runtime.graph import GRAPH, PATCH_PX, Node
+from vmfm.runtime.patches import gather, scatter, select
+from vmfm.runtime.preprocess import preprocess
+from vmfm.runtime.schedule import plan
+from vmfm.runtime.temporal import blend_previous, trust_in_previous
+from vmfm.runtime.upsample import upsample
+
+NODES = {node.name: node for node in GRAPH}
+ATOL = 2e-3  # half precision on [0, 1]
+SHAPES = {
+    "landscape": SlotShape((120, 213), (64, 96), 8),
+    "portrait": SlotShape((201, 99), (96, 64), 8),
+    "smaller than a patch": SlotShape((9, 7), (64, 64), 8),
+    "one pixel": SlotShape((1, 1), (64, 64), 8),
+}
+
+
+@pytest.fixture(params=sorted(BACKENDS))
+def backend(request: pytest.FixtureRequest, tiny_bundle: Bundle) -> Iterator[Backend]:
+    with open_backend(request.param, tiny_bundle, GRAPH) as backend:
+        backend.start(plan(GRAPH))
+        yield backend
+
+
+class Bench:
+    """A slot filled with reproducible random tensors, and a way to run one node on it."""
+
+    def __init__(self, backend: Backend, shape: SlotShape, seed: int = 0) -> None:
+        self.backend, self.shape = backend, shape
+        self.slot = backend.open_slot(shape)
+        self.rng = np.random.default_rng(seed)
+        self.put_frame(first=True)
+        self.host = {name: self.random(name) for node in GRAPH for name in node.reads if name != "frame"}
+        for name, value in self.host.items():
+            backend.write(self.slot, name, value)
+        self.host["frame"] = self.frame
+
+    def random(self, name: str) -> np.ndarray:
+        shape = self.shape.of(name)
+        if name != "corners":
+            return self.rng.random(shape, np.float32)
+        height, width = self.shape.frame_size
+        highest = [max(height - PATCH_PX, 0), max(width - PATCH_PX, 0)]
+        return self.rng.integers(0, highest, shape, dtype=np.int32, endpoint=True)
+
+    def put_frame(self, *, first: bool) -> None:
+        self.frame = self.rng.integers(0, 256, self.shape.of("frame"), dtype=np.uint8)
+        self.backend.put_frame(self.slot, self.frame, first=first)
+
+    def write(self, name: str, value: np.ndarray) -> None:
+        self.host[name] = value
+        self.backend.write(self.slot, name, value)
+
+    def run(self, name: str) -> tuple[np.ndarray, ...]:
+        """Runs a node and then `deliver`, which is how a frame ends; returns what the node wrote."""
+        for node in (NODES[name], NODES["deliver"]):
+            self.backend.run(node.lane, self.slot, node)
+            self.backend.record(node.lane, self.slot, node.name)
+            if node.name != "deliver":
+                self.backend.wait(NODES["deliver"].lane, self.slot, node.name)
+        self.backend.matte(self.slot, "deliver")
+        return tuple(self.backend.read(self.slot, tensor) for tensor in NODES[name].writes)
+
+    def empty(self, name: str) -> np.ndarray:
+        return np.zeros(self.shape.of(name), self.shape.dtype(name))
+
+
+@pytest.fixture(params=sorted(SHAPES))
+def bench(request: pytest.FixtureRequest, backend: Backend) -> Bench:
+    return Bench(backend, SHAPES[request.param])
+
+
+def test_write_then_read_gives_the_same(bench: Bench) -> None:
+    for name in ("image", "alpha", "corners", "patches", "deviation_net"):
+        np.testing.assert_allclose(bench.backend.read(bench.slot, name), bench.host[name], atol=ATOL)
+
+
+def test_preprocess(bench: Bench) -> None:
+    expected = bench.empty("image")
+    preprocess(bench.frame, expected)
+    (image,) = bench.run("preprocess")
+    np.testing.assert_allclose(image, expected, atol=2 / 255)
+
+
+def test_fuse(bench: Bench) -> None:
+    h = bench.host
+    alpha, deviation = bench.empty("alpha_net"), bench.empty("deviation_net")
+    fuse([h["alpha_s"], h["alpha_d"]], [h["deviation_s"], h["deviation_d"]], alpha, deviation)
+    for got, expected in zip(bench.run("fuse"), (alpha, deviation), strict=True):
+        np.testing.assert_allclose(got, expected, atol=ATOL)
+
+
+def test_upsample(bench: Bench) -> None:
+    h = bench.host
+    alpha, deviation = bench.empty("alpha"), bench.empty("deviation")
+    upsample(h["frame"], h["image"], h["alpha_net"], h["deviation_net"], alpha, deviation)
+    for got, expected in zip(bench.run("upsample"), (alpha, deviation), strict=True):
+        np.testing.assert_allclose(got, expected, atol=2 * ATOL)
+
+
+def test_select(bench: Bench) -> None:
+    # Steps wider than half precision, so that every device sees the same order and the same ties.
+    bench.write("deviation", np.round(bench.host["deviation"] * 64) / np.float32(64))
+    expected = bench.empty("corners")
+    select(bench.host["deviation"], expected)
+    (corners,) = bench.run("select")
+    np.testing.assert_array_equal(corners, expected)
+
+
+def test_gather(bench: Bench) -> None:
+    expected = bench.empty("patches")
+    gather(bench.frame, bench.host["alpha"], bench.host["corners"], expected)
+    (patches,) = bench.run("gather")
+    np.testing.assert_allclose(patches, expected, atol=ATOL)
+
+
+def test_scatter(bench: Bench) -> None:
+    expected = bench.host["alpha"].copy()
+    scatter(expected, bench.host["refined"], bench.host["corners"])
+    (alpha,) = bench.run("scatter")
+    np.testing.assert_allclose(alpha, expected, atol=ATOL)
+
+
+def test_temporal(bench: Bench) -> None:
+    first = bench.host["alpha"].copy()
+    (alpha,) = bench.run("temporal")
+    np.testing.assert_allclose(alpha, first, atol=ATOL)  # nothing to lean on yet
+    bench.put_frame(first=False)
+    second = bench.random("alpha")
+    bench.write("alpha", second.copy())
+    expected, image = second.copy(), bench.host["image"]
+    blend_previous(expected, first, trust_in_previous(image, image, bench.host["deviation_net"]), np.empty_like(first))
+    (alpha,) = bench.run("temporal")
+    np.testing.assert_allclose(alpha, expected, atol=2 * ATOL)
+    assert np.abs(expected - second).max() > 0.01
+
+
+@pytest.mark.parametrize("net", [node for node in GRAPH if node.is_net], ids=lambda node: node.name)
+def test_nets_run_on_the_tensors_the_table_names(bench: Bench, net: Node) -> None:
+    """The tiny bundle's nets give their first input's first channel, or a multiple of alpha (1 - alpha)."""
+    gain = {"complementary_s": 2.0, "complementary_d": 4.0}.get(net.name)
+    x = bench.host[net.reads[0]][:, :1]
+    if gain is not None:
+        alpha = bench.host[net.reads[1]]
+        x = gain * (alpha - alpha * alpha)
+    (got,) = bench.run(net.name)
+    np.testing.assert_allclose(got, x, atol=ATOL)
+
+
+def test_the_matte_is_alpha_and_deviation(bench: Bench) -> None:
+    backend, deliver = bench.backend, NODES["deliver"]
+    backend.run(deliver.lane, bench.slot, deliver)
+    backend.record(deliver.lane, bench.slot, deliver.name)
+    for got, name in zip(backend.matte(bench.slot, deliver.name), ("alpha", "deviation"), strict=True):
+        np.testing.assert_allclose(got, bench.host[name], atol=ATOL)
+
+
+def test_close_twice(backend: Backend) -> None:
+    backend.close()
+    backend.close()

@@ -1,0 +1,95 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from vmfm.runtime.bundle import MANIFEST, Bundle, write_bundle
+from vmfm.runtime.errors import BundleError
+from vmfm.runtime.graph import NETS
+
+MakeBundle = Callable[[], Bundle]
+
+
+def sized(pixel_budget: int) -> Bundle:
+    return Bundle(Path("anywhere"), "sized", {}, pixel_budget)
+
+
+def test_round_trip(tiny_bundle: Bundle) -> None:
+    again = Bundle.open(str(tiny_bundle.path))
+    assert again == tiny_bundle
+    assert again.trained == {"steps": 0} and again.scores == {"sad": 1.5}
+    assert set(again.nets) == {node.name for node in NETS}
+    assert [tensor.name for tensor in again.nets["foreground_s"].inputs] == ["image", "heatmap", "segmentation"]
+
+
+@pytest.mark.parametrize("file", [*(f"{node.name}.onnx" for node in NETS), MANIFEST])
+def test_one_flipped_byte_names_the_file(fresh_bundle: MakeBundle, file: str) -> None:
+    path = fresh_bundle().path / file
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(BundleError, match=file):
+        Bundle.open(path.parent)
+
+
+def test_missing_file_names_it(fresh_bundle: MakeBundle) -> None:
+    bundle = fresh_bundle()
+    bundle.net_path("depth").unlink()
+    with pytest.raises(BundleError, match=r"depth\.onnx"):
+        Bundle.open(bundle.path)
+
+
+def test_other_format_version_says_both_versions(fresh_bundle: MakeBundle) -> None:
+    path = fresh_bundle().path
+    manifest = json.loads((path / MANIFEST).read_text())
+    (path / MANIFEST).write_text(json.dumps(manifest | {"version": 99}))
+    with pytest.raises(BundleError, match="version 99, this release reads 1"):
+        Bundle.open(path)
+
+
+def test_unknown_bundle_says_what_there_is(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="no bundle 'nosuch'"):
+        Bundle.open("nosuch")
+    with pytest.raises(BundleError, match=MANIFEST):
+        Bundle.open(tmp_path)
+
+
+def test_write_replaces_a_bundle_but_no_other_folder(tiny_models: dict[str, bytes], tmp_path: Path) -> None:
+    def write(path: Path, name: str) -> Bundle:
+        return write_bundle(path, tiny_models, name=name, pixel_budget=4096, patches=4, trained={}, scores={})
+
+    write(tmp_path / "a", "first")
+    assert write(tmp_path / "a", "second").name == "second"
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("precious")
+    with pytest.raises(BundleError, match="not a bundle"):
+        write(tmp_path / "mine", "third")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a", "mine"]
+    assert (tmp_path / "mine" / "thesis.txt").read_text() == "precious"
+
+
+def test_write_wants_every_net(tiny_models: dict[str, bytes], tmp_path: Path) -> None:
+    some = {name: model for name, model in tiny_models.items() if name != "depth"} | {"other": b""}
+    with pytest.raises(BundleError, match="depth.*other"):
+        write_bundle(tmp_path / "b", some, name="b", pixel_budget=4096, patches=4, trained={}, scores={})
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("frame", "net"),
+    [((720, 1280), (224, 384)), ((1280, 720), (384, 224)), ((500, 500), (288, 288)), ((480, 640), (256, 320))],
+)
+def test_net_size_of_common_frames(frame: tuple[int, int], net: tuple[int, int]) -> None:
+    assert sized(86016).net_size(*frame) == net
+
+
+@given(st.integers(1, 8000), st.integers(1, 8000), st.sampled_from([4096, 86016, 262144]))
+def test_net_size_law(height: int, width: int, budget: int) -> None:
+    h, w = sized(budget).net_size(height, width)
+    assert h % 32 == w % 32 == 0 and min(h, w) >= 32 and h * w <= budget
+    assert sized(budget).net_size(width, height) == (w, h)
+    if budget > 80000 and 1 / 2.5 < width / height < 2.5:
+        assert abs((w / h) / (width / height) - 1) < 0.17
+        assert h * w > 0.75 * budget

@@ -1,0 +1,133 @@
+"""The schedule, executed by a fake device whose lanes advance in random order: nothing may be read too early,
+overwritten too early, or get stuck."""
+
+import random
+from collections import deque
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from vmfm.runtime.graph import GRAPH, OUTPUTS, RESULT, Node, build_graph
+from vmfm.runtime.schedule import Schedule, plan
+
+options = st.tuples(st.sampled_from(OUTPUTS), st.booleans(), st.booleans(), st.booleans())
+
+
+def make_schedule(option: tuple) -> Schedule:
+    output, refine, temporal, one_lane = option
+    return plan(build_graph(output, refine=refine, temporal=temporal), one_lane=one_lane)
+
+
+class FakeDevice:
+    """Lanes are queues of (action, frame, node or name). A node takes time: it begins, and ends some steps later."""
+
+    def __init__(self, schedule: Schedule) -> None:
+        self.schedule = schedule
+        self.lanes: dict[str, deque] = {lane: deque() for lane in schedule.lanes}
+        self.running: dict[str, tuple[int, Node] | None] = dict.fromkeys(schedule.lanes)
+        self.recorded: set[tuple[int, str]] = set()
+        self.finished: list[tuple[int, str]] = []
+        order = [step.node for step in schedule.steps]
+        self.sources = {node.name: sources_of(node, order) for node in order}
+
+    def issue(self, frame: int) -> None:
+        for step in self.schedule.steps:
+            for name in step.waits:
+                self.lanes[step.lane].append(("wait", frame, name))
+            self.lanes[step.lane].append(("run", frame, step.node))
+            if step.records:
+                self.lanes[step.lane].append(("record", frame, step.node.name))
+
+    def ready(self) -> list[str]:
+        return [lane for lane in self.lanes if self.running[lane] or self._can_start(lane)]
+
+    def _can_start(self, lane: str) -> bool:
+        if not self.lanes[lane]:
+            return False
+        action, frame, what = self.lanes[lane][0]
+        return action != "wait" or (frame, what) in self.recorded
+
+    def advance(self, lane: str) -> None:
+        if self.running[lane]:
+            frame, node = self.running[lane]
+            self.running[lane] = None
+            self.finished.append((frame, node.name))
+            return
+        action, frame, what = self.lanes[lane].popleft()
+        if action == "record":
+            self.recorded.add((frame, what))
+        elif action == "run":
+            self._begin(lane, frame, what)
+
+    def _begin(self, lane: str, frame: int, node: Node) -> None:
+        done = {name for f, name in self.finished if f == frame}
+        assert self.sources[node.name] <= done, f"{node.name} started before {self.sources[node.name] - done}"
+        for other in filter(None, self.running.values()):
+            if other[0] == frame:
+                clash = set(node.writes) & {*other[1].reads, *other[1].writes} | set(node.reads) & set(other[1].writes)
+                assert not clash, f"{node.name} touches {clash} while {other[1].name} runs"
+        if node.has_memory:
+            assert [f for f, name in self.finished if name == node.name] == list(range(frame))
+        self.running[lane] = (frame, node)
+
+
+def sources_of(node: Node, order: list[Node]) -> set[str]:
+    """The last writer above the node of each tensor it reads, by reading the table."""
+    above = order[: order.index(node)]
+    writers = ([n.name for n in above if tensor in n.writes][-1:] for tensor in node.reads)
+    return {name for last in writers for name in last}
+
+
+@given(options, st.integers(1, 3), st.integers(1, 5), st.randoms(use_true_random=False))
+def test_every_interleaving_is_sound(option: tuple, slots: int, frames: int, rng: random.Random) -> None:
+    schedule = make_schedule(option)
+    device = FakeDevice(schedule)
+    submitted = collected = 0
+    while collected < frames:
+        if submitted < frames and submitted - collected < slots and rng.random() < 0.5:
+            device.issue(submitted)
+            submitted += 1
+        if (collected, schedule.last) in device.recorded:
+            done = {name for frame, name in device.finished if frame == collected}
+            assert done == {step.node.name for step in schedule.steps}, "a slot would be reused while it is in use"
+            collected += 1
+            continue
+        ready = device.ready()
+        assert ready or submitted - collected < slots, "deadlock"
+        if ready:
+            device.advance(rng.choice(ready))
+    assert not any(device.lanes.values())
+
+
+@given(options)
+def test_one_lane_needs_no_waits(option: tuple) -> None:
+    schedule = make_schedule((*option[:3], True))
+    assert len(schedule.lanes) == 1 and not any(step.waits for step in schedule.steps)
+
+
+@pytest.mark.parametrize(
+    ("output", "gone"), [("s", {"depth", "foreground_d"}), ("d", {"segmentation", "foreground_s"})]
+)
+def test_nets_that_serve_nothing_drop_out(output: str, gone: set[str]) -> None:
+    names = {node.name for node in build_graph(output)}  # type: ignore[arg-type]
+    assert not names & gone and f"complementary_{output}" in names
+
+
+def test_graph_without_refinement_and_time() -> None:
+    names = [node.name for node in build_graph(refine=False, temporal=False)]
+    assert names[-3:] == ["fuse", "upsample", "deliver"]
+
+
+def test_table_is_in_order_and_complete() -> None:
+    written = {"frame"}
+    for node in GRAPH:
+        assert set(node.reads) <= written, node.name
+        written |= set(node.writes)
+    assert GRAPH[-1].writes == (RESULT,)
+    assert build_graph() == GRAPH
+
+
+def test_modality_nets_and_both_foreground_nets_have_lanes_of_their_own() -> None:
+    lane = {step.node.name: step.lane for step in plan(GRAPH).steps}
+    assert len({lane[name] for name in ("segmentation", "depth", "interaction")}) == 3
+    assert lane["foreground_s"] != lane["foreground_d"]

@@ -1,0 +1,197 @@
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from vmfm.runtime import BackendError, Bundle, FrameError, MattingStream, StreamError
+from vmfm.runtime.bundle import write_bundle
+from vmfm.runtime.graph import GRAPH, OUTPUTS, build_graph
+
+Disc = Callable[..., np.ndarray]
+
+
+def clip(disc: Disc, frames: int = 7) -> list[np.ndarray]:
+    return [disc(centre=(60, 40 + 10 * t)) for t in range(frames)]
+
+
+def test_step_mattes_what_the_nets_say(tiny_bundle: Bundle, disc: Disc) -> None:
+    frame = disc()
+    with MattingStream(tiny_bundle) as stream:
+        matte = stream.step(frame)
+    assert matte.frame is frame
+    for value in (matte.alpha, matte.deviation):
+        assert value.shape == (120, 160) and value.dtype == np.float32
+        assert value.min() >= 0 and value.max() <= 1
+    assert np.abs(matte.alpha - frame[..., 0] / 255).mean() < 0.02
+    unsure = matte.deviation > 0.2
+    assert unsure.any() and np.abs(frame[unsure][:, 0] / 255 - 0.5).mean() < 0.45
+
+
+def test_submit_and_collect_equal_step_and_keep_order(tiny_bundle: Bundle, disc: Disc) -> None:
+    frames = clip(disc)
+    with MattingStream(tiny_bundle) as stream:
+        expected = [stream.step(frame).alpha for frame in frames]
+    for slots in (1, 2, 3):
+        with MattingStream(tiny_bundle, slots=slots) as stream:
+            mattes = []
+            for frame in frames:
+                if stream.in_flight == stream.slots:
+                    mattes.append(stream.collect())
+                stream.submit(frame)
+            mattes += [stream.collect() for _ in range(stream.in_flight)]
+        assert [id(matte.frame) for matte in mattes] == [id(frame) for frame in frames]
+        for matte, alpha in zip(mattes, expected, strict=True):
+            np.testing.assert_array_equal(matte.alpha, alpha)
+
+
+def test_mattes_stay_as_they_were(tiny_bundle: Bundle, disc: Disc) -> None:
+    with MattingStream(tiny_bundle, slots=1) as stream:
+        first = stream.step(disc())
+        kept = first.alpha.copy(), first.deviation.copy()
+        stream.step(disc(centre=(30, 30)))
+    np.testing.assert_array_equal(first.alpha, kept[0])
+    np.testing.assert_array_equal(first.deviation, kept[1])
+
+
+def test_the_frame_is_copied_on_submit(tiny_bundle: Bundle, disc: Disc) -> None:
+    frame = disc()
+    with MattingStream(tiny_bundle) as stream:
+        expected = stream.step(frame.copy()).alpha
+        stream.reset()
+        stream.submit(frame)
+        frame[:] = 0
+        np.testing.assert_array_equal(stream.collect().alpha, expected)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 300), (300, 2), (15, 17), (33, 65), (241, 319), (64, 8000)])
+def test_any_size_works(tiny_bundle: Bundle, size: tuple[int, int]) -> None:
+    rng = np.random.default_rng(0)
+    with MattingStream(tiny_bundle) as stream:
+        matte = stream.step(rng.integers(0, 256, (*size, 3), dtype=np.uint8))
+    assert matte.alpha.shape == matte.deviation.shape == size
+    assert np.isfinite(matte.alpha).all()
+
+
+def test_frames_may_change_size_with_others_in_flight(tiny_bundle: Bundle, disc: Disc) -> None:
+    frames = [disc(size=size) for size in [(120, 160), (160, 120), (120, 160), (90, 90), (160, 120)]]
+    with MattingStream(tiny_bundle) as stream:
+        expected = [stream.step(frame).alpha for frame in frames]
+        stream.reset()
+        mattes = []
+        for frame in frames:
+            if stream.in_flight == stream.slots:
+                mattes.append(stream.collect())
+            stream.submit(frame)
+        mattes += [stream.collect() for _ in range(stream.in_flight)]
+    for matte, alpha in zip(mattes, expected, strict=True):
+        np.testing.assert_array_equal(matte.alpha, alpha)
+
+
+def test_a_frame_seen_through_a_view_is_the_same_frame(tiny_bundle: Bundle, disc: Disc) -> None:
+    frame = disc()
+    with MattingStream(tiny_bundle, temporal=False) as stream:
+        expected = stream.step(np.ascontiguousarray(frame[::-1, ::-1])).alpha
+        np.testing.assert_array_equal(stream.step(frame[::-1, ::-1]).alpha, expected)
+
+
+@pytest.mark.parametrize("output", OUTPUTS)
+@pytest.mark.parametrize("patches", [0, 5, None])
+def test_only_the_nodes_asked_for_run(tiny_bundle: Bundle, disc: Disc, output: str, patches: int | None) -> None:
+    with MattingStream(tiny_bundle, output=output, patches=patches, temporal=False) as stream:  # type: ignore[arg-type]
+        stream.step(disc())
+        ran = set(stream.timings.milliseconds)
+    assert ran == {node.name for node in build_graph(output, refine=patches != 0, temporal=False)}  # type: ignore[arg-type]
+
+
+def test_timings_tell_every_node(tiny_bundle: Bundle, disc: Disc) -> None:
+    with MattingStream(tiny_bundle) as stream:
+        for _ in range(3):
+            stream.step(disc())
+        assert {name: len(ms) for name, ms in stream.timings.milliseconds.items()} == {node.name: 3 for node in GRAPH}
+        p50, p99 = stream.timings.percentiles(50, 99)["segmentation"]
+        assert 0 < p50 <= p99
+        stream.timings.clear()
+        assert not stream.timings.milliseconds
+
+
+def test_a_bad_frame_leaves_the_stream_usable(tiny_bundle: Bundle, disc: Disc) -> None:
+    with MattingStream(tiny_bundle) as stream:
+        with pytest.raises(FrameError, match="wanted uint8"):
+            stream.step(np.zeros((4, 4), np.uint8))
+        with pytest.raises(FrameError, match="40000x1"):
+            stream.step(np.zeros((1, 40_000, 3), np.uint8))
+        assert stream.step(disc()).alpha.max() > 0.9
+
+
+def test_out_of_turn_is_told(tiny_bundle: Bundle, disc: Disc) -> None:
+    with MattingStream(tiny_bundle, slots=1) as stream:
+        with pytest.raises(StreamError, match="nothing is in flight"):
+            stream.collect()
+        stream.submit(disc())
+        with pytest.raises(StreamError, match="all 1 slots are in flight"):
+            stream.submit(disc())
+        with pytest.raises(StreamError, match="collect them before calling step"):
+            stream.step(disc())
+        stream.collect()
+
+
+def test_close_is_idempotent_and_final(tiny_bundle: Bundle, disc: Disc) -> None:
+    stream = MattingStream(tiny_bundle)
+    stream.submit(disc())
+    stream.close()
+    stream.close()
+    for call in (lambda: stream.step(disc()), lambda: stream.submit(disc()), stream.collect):
+        with pytest.raises(StreamError, match="closed"):
+            call()
+
+
+def test_forgetting_to_close_warns(tiny_bundle: Bundle) -> None:
+    stream = MattingStream(tiny_bundle)
+    with pytest.warns(ResourceWarning, match="not closed"):
+        stream.__del__()
+    stream.close()
+
+
+def test_a_constructor_that_fails_does_not_warn_later() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(ValueError, match="slots=0"):
+            MattingStream("anything", slots=0)
+
+
+def test_unknown_backend_says_which_there_are(tiny_bundle: Bundle) -> None:
+    with pytest.raises(BackendError, match="no backend 'abacus'; there are: auto, cpu"):
+        MattingStream(tiny_bundle, backend="abacus")
+
+
+def test_the_backend_in_use_is_told(tiny_bundle: Bundle) -> None:
+    with MattingStream(tiny_bundle) as stream:
+        assert stream.backend_name == "cpu"
+        assert "OpenVINO" in stream.backend_note
+
+
+def test_a_net_that_is_not_onnx_is_told(tiny_models: dict[str, bytes], tmp_path, disc: Disc) -> None:
+    models = tiny_models | {"depth": b"not a model"}
+    bundle = write_bundle(tmp_path / "b", models, name="b", pixel_budget=4096, patches=4, trained={}, scores={})
+    with pytest.raises(BackendError, match=r"depth\.onnx"), MattingStream(bundle) as stream:
+        stream.step(disc())
+
+
+def test_a_failing_node_ends_in_an_error_and_no_hang(
+    tiny_bundle: Bundle, disc: Disc, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with MattingStream(tiny_bundle) as stream:
+        expected = stream.step(disc()).alpha
+        with monkeypatch.context() as patched:
+            patched.setattr("vmfm.runtime.backends.host.fuse", lambda *_: 1 / 0)
+            with pytest.raises(BackendError, match="division by zero"):
+                stream.step(disc())
+        np.testing.assert_array_equal(stream.step(disc()).alpha, expected)
+
+
+def test_importing_the_runtime_imports_no_net_library() -> None:
+    script = "import sys, vmfm.runtime; print(sorted({'torch', 'openvino', 'av', 'onnx'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
