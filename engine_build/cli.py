@@ -19,7 +19,6 @@ def export(
     """Turn trained weights into a bundle, and check that it computes what torch does."""
     from rich.console import Console
     from rich.table import Table
-
     from vmfm.engine_build.export import export_model, read_scores
     from vmfm.trainer.checkpoint import load_model
 

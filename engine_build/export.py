@@ -4,6 +4,7 @@ import json
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,18 +45,20 @@ def export_model(
         on_net(node.name)
         rounded[node.name] = round_kernels(fold_batch_norms(nets[node.name]))
         models[node.name] = to_onnx(rounded[node.name], node)
-    settings = {
-        "name": name,
-        "pixel_budget": model.config.pixel_budget,
-        "patches": model.config.patches,
-        "trained": {"config": model.config.to_json(), **trained},
-        "scores": scores,
-    }
+    write = partial(
+        write_bundle,
+        models=models,
+        name=name,
+        pixel_budget=model.config.pixel_budget,
+        patches=model.config.patches,
+        trained={"config": model.config.to_json(), **trained},
+        scores=scores,
+    )
     with tempfile.TemporaryDirectory() as scratch:
-        trial = write_bundle(Path(scratch) / name, models, **settings)
+        trial = write(Path(scratch) / "trial")
         parity = measure_parity(trial, nets, rounded)
     require_parity(parity)
-    return Export(write_bundle(path, models, **settings), parity)
+    return Export(write(path), parity)
 
 
 def read_scores(file: Path) -> dict[str, Any]:

@@ -5,7 +5,6 @@ import copy
 import torch
 from torch import fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
-
 from vmfm.engine_build.errors import ExportError
 
 Convolution = nn.Conv2d | nn.ConvTranspose2d

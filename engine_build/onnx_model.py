@@ -2,12 +2,12 @@
 
 import io
 import warnings
+from typing import Any, cast
 
 import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
-
 from vmfm.runtime.graph import PATCH_PX, TENSORS, Node
 
 OPSET = 18
@@ -38,7 +38,7 @@ def to_onnx(net: nn.Module, node: Node) -> bytes:
         torch.onnx.export(
             net,
             example,
-            buffer,
+            cast(Any, buffer),
             dynamo=False,
             opset_version=OPSET,
             input_names=list(node.reads),

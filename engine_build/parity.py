@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor, nn
-
 from vmfm.engine_build.errors import ExportError
 from vmfm.engine_build.onnx_model import example_shape
 from vmfm.runtime.backends.base import SlotShape

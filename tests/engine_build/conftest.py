@@ -1,7 +1,6 @@
 import pytest
 import torch
 from torch import nn
-
 from vmfm.trainer.config import TINY
 from vmfm.trainer.model import VMFM
 

@@ -4,7 +4,6 @@ import numpy as np
 import onnx
 import pytest
 import torch
-
 from vmfm.apps.main import run
 from vmfm.engine_build.errors import ExportError
 from vmfm.engine_build.export import export_model, read_scores

@@ -1,7 +1,6 @@
 import pytest
 import torch
 from torch import nn
-
 from vmfm.engine_build.errors import ExportError
 from vmfm.engine_build.fold import fold_batch_norms, round_kernels
 from vmfm.engine_build.onnx_model import example_shape
