@@ -30,6 +30,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import numpy as np
+
 from vmfm.runtime.bundle import Bundle
 from vmfm.runtime.graph import PATCH_PX, TENSORS, Node
 from vmfm.runtime.schedule import Schedule
@@ -60,7 +61,9 @@ class SlotShape:
     @staticmethod
     def dtype(tensor: str) -> type[np.generic]:
         """The element type that `read` and `write` speak for a tensor; a device may keep another one."""
-        return {"frame": np.uint8, "corners": np.int32}.get(tensor, np.float32)
+        if tensor == "frame":
+            return np.uint8
+        return np.int32 if tensor == "corners" else np.float32
 
 
 class Slot:

@@ -10,6 +10,7 @@ from abc import abstractmethod
 from collections.abc import Callable
 
 import numpy as np
+
 from vmfm.runtime.backends.base import Backend, Slot, SlotShape
 from vmfm.runtime.bundle import Bundle
 from vmfm.runtime.errors import BackendError, VmfmError
@@ -26,7 +27,7 @@ class Lane:
     """A thread that does what it is given, in order."""
 
     def __init__(self, name: str) -> None:
-        self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._work: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
         # A daemon, so that a stream nobody closed does not keep the interpreter from ending.
         self._thread = threading.Thread(target=self._loop, name=f"vmfm-lane-{name}", daemon=True)
         self._thread.start()

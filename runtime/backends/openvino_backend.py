@@ -4,6 +4,7 @@ import os
 from collections import OrderedDict
 
 import openvino as ov
+
 from vmfm.runtime.backends.base import SlotShape
 from vmfm.runtime.backends.host import HostBackend, HostSlot
 from vmfm.runtime.bundle import Bundle

@@ -2,11 +2,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from vmfm.runtime import composite, estimate_foreground
 from vmfm.runtime.errors import FrameError
 
 
-def soft_disc(size: tuple[int, int] = (180, 240), softness: float = 12.0) -> np.ndarray:
+def soft_disc(size: tuple[int, int] = (180, 240), softness: float = 6.0) -> np.ndarray:
     y, x = np.mgrid[: size[0], : size[1]]
     return np.clip((60 - np.hypot(y - 90, x - 120)) / softness + 0.5, 0, 1).astype(np.float32)
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+
 from vmfm.runtime import BackendError, Bundle, FrameError, MattingStream, StreamError
 from vmfm.runtime.bundle import write_bundle
 from vmfm.runtime.graph import GRAPH, OUTPUTS, build_graph

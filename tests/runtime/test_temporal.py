@@ -1,6 +1,8 @@
+import itertools
 from collections.abc import Callable
 
 import numpy as np
+
 from vmfm.runtime import Bundle, MattingStream
 from vmfm.runtime.temporal import MOST, blend_previous, trust_in_previous
 
@@ -34,7 +36,7 @@ def test_blend_is_the_weighted_mean_and_touches_nothing_else() -> None:
 
 
 def flicker(mattes: list[np.ndarray]) -> float:
-    return float(np.mean([np.abs(b - a).mean() for a, b in zip(mattes, mattes[1:], strict=False)]))
+    return float(np.mean([np.abs(b - a).mean() for a, b in itertools.pairwise(mattes)]))
 
 
 def run(bundle: Bundle, frames: list[np.ndarray], temporal: bool) -> list[np.ndarray]:
