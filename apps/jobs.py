@@ -48,9 +48,9 @@ def plan_jobs(inputs: Iterable[Path], targets: Targets) -> list[Job]:
     jobs = [
         Job(
             source,
-            targets.out and _out_path(targets.out, source, several, targets.transparent),
-            targets.alpha and _matte_path(targets.alpha, source, several),
-            targets.deviation and _matte_path(targets.deviation, source, several),
+            None if targets.out is None else _out_path(targets.out, source, several, targets.transparent),
+            None if targets.alpha is None else _matte_path(targets.alpha, source, several),
+            None if targets.deviation is None else _matte_path(targets.deviation, source, several),
         )
         for source in sources
     ]

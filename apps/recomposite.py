@@ -63,7 +63,9 @@ def recomposite(
         outputs = _open_outputs(stack, job, info, background, linear, sound)
         depth = queue_depth(info.width * info.height * _BYTES_PER_PIXEL)
         encoder = stack.enter_context(Sink(_encode, depth))
-        painter = stack.enter_context(Sink(lambda item: encoder.put(_paint(outputs, *item)), depth))
+        painter: Sink[tuple[Frame, Matte]] = stack.enter_context(
+            Sink(lambda item: encoder.put(_paint(outputs, *item)), depth)
+        )
         frames = stack.enter_context(Feed(reader, depth))
         for frame, matte in in_flight(stream, frames):
             painter.put((frame, matte))

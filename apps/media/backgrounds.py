@@ -101,6 +101,12 @@ class VideoBackground:
         self._path = path
         self._start()
 
+    def _start(self) -> None:
+        self._frames = _looped(self._path)
+        self._now_seconds: float = 0.0
+        self._still = ImageBackground(next(self._frames)[1])
+        self._due_seconds, self._upcoming = next(self._frames)
+
     def close(self) -> None:
         self._frames.close()
 
@@ -113,12 +119,6 @@ class VideoBackground:
             self._still = ImageBackground(self._upcoming)
             self._due_seconds, self._upcoming = next(self._frames)
         return self._still.behind(frame, alpha)
-
-    def _start(self) -> None:
-        self._frames = _looped(self._path)
-        self._now_seconds = 0.0
-        self._still = ImageBackground(next(self._frames)[1])
-        self._due_seconds, self._upcoming = next(self._frames)
 
 
 def _looped(path: Path) -> Generator[tuple[float, np.ndarray], None, None]:

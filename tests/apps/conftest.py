@@ -4,7 +4,6 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
-
 from vmfm.runtime.bundle import write_bundle
 from vmfm.runtime.graph import NETS, TENSORS
 
