@@ -78,18 +78,25 @@ def train(
 class DataAction(StrEnum):
     CHECK = "check"
     PICTURES = "pictures"
+    SOFTEN = "soften"
+    OBJECTS = "objects"
+
+
+DATA_ACTIONS = """check: tell what is wrong. pictures: what `vmfm evaluate` scores, for other programs.
+soften: cut people out of labelled photos, with soft mattes. objects: pseudo-masks of things that only have boxes."""
 
 
 def data(
-    action: Annotated[DataAction, typer.Argument(help="check: tell what is wrong. pictures: see --out.")],
-    folder: Annotated[Path, typer.Argument(help="The data folder.")],
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", "-o", help="Where `pictures` writes what `vmfm evaluate` scores, for other programs."),
-    ] = None,
+    action: Annotated[DataAction, typer.Argument(help=DATA_ACTIONS)],
+    folder: Annotated[Path, typer.Argument(help="The data folder; for soften and objects one folder of photos in it.")],
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Where all but `check` write to.")] = None,
     split: Annotated[str, typer.Option(help="Whose pictures: dev or train.")] = "dev",
+    pattern: Annotated[str, typer.Option(help="Names of the photos to soften, with * and ?.")] = "*",
+    skip: Annotated[
+        Path | None, typer.Option(help="A text file with the names of photos not to soften.", exists=True)
+    ] = None,
 ) -> None:
-    """Check a data folder, or write out the pictures that mattes are scored on."""
+    """Check a data folder, make training data from it, or write out the pictures that mattes are scored on."""
     from rich.console import Console
     from vmfm.trainer.errors import TrainerError
 
@@ -103,14 +110,34 @@ def data(
             console.print(str(finding))
         console.print(f"{checked.images} images looked at, {len(checked.findings)} problems")
         raise typer.Exit(1 if checked.findings else 0)
-    from vmfm.trainer.evaluate import save_inputs
-
     if out is None:
-        raise TrainerError("`vmfm data pictures` needs a folder to write to: -o DIR")
-    count = save_inputs(folder, out, split=split)
-    console.print(
-        f"{count} pictures are in {out}; matte them to ALPHAS/SET/NAME.png, then: vmfm evaluate ALPHAS {folder}"
-    )
+        raise TrainerError(f"`vmfm data {action}` needs a folder to write to: -o DIR")
+    if action is DataAction.PICTURES:
+        from vmfm.trainer.evaluate import save_inputs
+
+        count = save_inputs(folder, out, split=split)
+        console.print(
+            f"{count} pictures are in {out}; matte them to ALPHAS/SET/NAME.png, then: vmfm evaluate ALPHAS {folder}"
+        )
+        return
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(action)
+
+        def progress(done: int, total: int, name: str) -> None:
+            bar.update(task, completed=done, total=total, description=name)
+
+        if action is DataAction.SOFTEN:
+            from vmfm.trainer.data.cutouts import soften_folder
+
+            skipped = skip.read_text(encoding="utf-8").split() if skip else ()
+            counts = soften_folder(folder, out, pattern=pattern, skip=skipped, progress=progress)
+        else:
+            from vmfm.trainer.data.weak_objects import weak_folder
+
+            counts = weak_folder(folder, out, progress=progress)
+    console.print(f"{out}: " + ", ".join(f"{count} {what}" for what, count in counts.items()))
 
 
 def trimap(

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-
 from vmfm.trainer.errors import TrainerError
 
 
@@ -31,8 +30,8 @@ class SoftenConfig:
     hair_outer_px: float = 9.0
     hair_height: float = 0.2  # hair is looked for in this top part of each person's box ...
     hair_fade: float = 0.12  # ... and the band narrows to the outline's over this further part of it
-    epsilon: float = 3e-5  # regularisation of the colour-line model; above closed-form's 1e-7 since JPEG is noisy
-    prior: float = 3e-3  # weight of the mask as a guess inside the band ...
+    epsilon: float = 1e-5  # regularisation of the colour-line model; above closed-form's 1e-7 since JPEG is noisy
+    prior: float = 1e-2  # weight of the mask as a guess inside the band ...
     prior_reach_px: float = 2.0  # ... twice that at this distance from the outline, growing as its square
     haze: float = 0.07  # alphas this near to 0 or 1 are taken for 0 or 1
     smallest_px: int = 30  # holes and islands of the mask with a smaller area are labelling noise
