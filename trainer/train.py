@@ -182,7 +182,7 @@ class _Run:
         # everything random in a step comes from this one number, so a resumed run draws what an unbroken one would
         seed = ((self.recipe.seed * 64 + self.stage_index) << 32) + self.step
         height, width = stage.sizes[seed * 2654435761 % 2**32 * len(stage.sizes) >> 32]
-        batch = composer.batch(stage.batch, height, width, seed)
+        batch = composer.batch(stage.batch, height, width, seed, fine=stage.name == "refine")
         for group in self.optimizer.param_groups:
             group["lr"] = group["rate"] * learning_rate(stage, self.step)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):

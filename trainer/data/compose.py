@@ -9,13 +9,14 @@ from torch import Tensor
 from vmfm.trainer.data import crops, interactions
 from vmfm.trainer.data.store import Store
 
-DETAIL = 2  # pictures are composed at twice the nets' size: what the refinement sees, and antialiasing for the nets
+DETAIL = 2  # pictures are drawn at twice the nets' size: what the refinement sees, and antialiasing for the nets
 
 
 @dataclass(frozen=True)
 class Batch:
     """Float32 in [0, 1], (N, C, H, W) at the nets' size; fields called fine_* at DETAIL times that size.
 
+    Where no finer size was asked for, the fine fields are at the nets' size too.
     image, fine_image (3): what the camera saw. foreground F*, background B* (3): clean colours; where `composed` (N, 1, 1, 1)
     is 0 they are not known and both equal the image. alpha, fine_alpha, person, depth, heatmap (1): truths.
     alpha_known, fine_alpha_known, person_known (1), depth_known, all_points_known (N, 1, 1, 1): 1 where a truth may be trusted.
@@ -47,16 +48,19 @@ class Composer:
         self.backgrounds = backgrounds
         self.device = device
 
-    def batch(self, size: int, height: int, width: int, seed: int) -> Batch:
-        """`size` pictures of height x width (multiples of 32)."""
+    def batch(self, size: int, height: int, width: int, seed: int, *, fine: bool = False) -> Batch:
+        """`size` pictures of height x width (multiples of 32); `fine` composes them at DETAIL times that size first."""
         rng = np.random.default_rng(seed)
         torch_rng = torch.Generator(self.device).manual_seed(seed)
         fine_height, fine_width = DETAIL * height, DETAIL * width
         planes, points, flags = self._draw(size, fine_height, fine_width, rng)
+        behind = self._behind(size, fine_height, fine_width, rng)
+        if not fine:
+            planes, behind = F.avg_pool2d(planes, DETAIL), F.avg_pool2d(behind, DETAIL)
         rgb, (alpha, alpha_unknown, person, person_unknown, depth) = planes[:, :3], planes[:, 3:].split(1, dim=1)
         composed, depth_known, sure = (f.view(-1, 1, 1, 1) for f in flags.unbind(1))
 
-        behind = self._behind(size, fine_height, fine_width, rng)
+        behind = _defocus(behind, torch_rng)
         rgb, behind = _colour_apart(rgb, behind, composed, torch_rng)
         crowd = composed * _chance(size, 0.12, torch_rng)  # a second person with his or her things, behind the first
         other_alpha = crowd * composed.roll(1, 0) * alpha.roll(1, 0)
@@ -75,30 +79,26 @@ class Composer:
 
         image, gains = _camera(image, torch_rng)
         foreground, background = gains(foreground), gains(background)
-        small = {
-            k: F.avg_pool2d(v, DETAIL)
-            for k, v in dict(
-                image=image, foreground=foreground, background=background, alpha=union, person=person, depth=depth
-            ).items()
-        }
-        known = (F.max_pool2d(unknown, DETAIL) < 0.02).float()
+        reduce = DETAIL if fine else 1
+        truths = torch.cat((image, foreground, background, union, person, depth), 1)
+        small = F.avg_pool2d(truths, reduce).split((3, 3, 3, 1, 1, 1), 1)
         keep = composed > 0
         return Batch(
-            image=small["image"],
-            foreground=torch.where(keep, small["foreground"], small["image"]),
-            background=torch.where(keep, small["background"], small["image"]),
+            image=small[0],
+            foreground=torch.where(keep, small[1], small[0]),
+            background=torch.where(keep, small[2], small[0]),
             composed=composed,
-            alpha=small["alpha"],
-            alpha_known=known,
-            person=small["person"],
-            person_known=(F.max_pool2d(person_unknown, DETAIL) < 0.02).float(),
-            depth=_stretch(small["depth"]),
+            alpha=small[3],
+            alpha_known=_trusted(F.max_pool2d(unknown, reduce)),
+            person=small[4],
+            person_known=_trusted(F.max_pool2d(person_unknown, reduce)),
+            depth=_stretch(small[5]),
             depth_known=depth_known,
             heatmap=interactions.render(points / points.new_tensor((DETAIL, DETAIL, DETAIL, 1)), height, width),
             all_points_known=sure,
             fine_image=image,
             fine_alpha=union,
-            fine_alpha_known=(unknown < 0.02).float(),
+            fine_alpha_known=_trusted(unknown),
         )
 
     def _draw(self, size: int, height: int, width: int, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
@@ -124,10 +124,20 @@ class Composer:
         places = [self.backgrounds.placements[i] for i in indices]
         matrices = torch.from_numpy(np.stack([crops.choose(p, width / height, rng) for p in places])).to(self.device)
         planes = self.backgrounds.crop(torch.from_numpy(indices), crops.grid(matrices, height, width))
-        blurred = _blur(planes[:, :3], height / 60)  # shallow depth of field
-        return torch.where(
-            torch.from_numpy(rng.random(size) < 0.2).to(self.device).view(-1, 1, 1, 1), blurred, planes[:, :3]
-        )
+        return planes[:, :3]
+
+
+def _trusted(unknown: Tensor) -> Tensor:
+    return (unknown < 0.02).float()
+
+
+def _defocus(behind: Tensor, rng: torch.Generator) -> Tensor:
+    """Shallow depth of field, for every fifth background."""
+    chosen = _chance(len(behind), 0.2, rng)[:, 0, 0, 0] > 0
+    behind = behind.clone()
+    if chosen.any():
+        behind[chosen] = _blur(behind[chosen], behind.shape[-2] / 60)
+    return behind
 
 
 def _chance(size: int, p: float, rng: torch.Generator) -> Tensor:
