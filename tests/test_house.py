@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,8 @@ VENDORS = {
     "av": ("apps/media/", "trainer/", "benchmarks/"),
     "pyvirtualcam": ("apps/",),
 }
+# Modules of extras that no test environment installs, and the distributions that bring them.
+OF_NO_WHEEL_HERE = {"tensorrt_rtx": "tensorrt-rtx-cu13"}
 ABSOLUTE_PATH = re.compile(r"""(?<![\w.~$}/:-])/(?:home|root|work|tmp|Users|mnt|opt)/\w""")
 
 
@@ -40,6 +43,17 @@ def imported_modules(source: str) -> Iterator[str]:
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
             yield node.module
+
+
+def imports_of_the_parts() -> Iterator[tuple[Path, str]]:
+    for file in tracked_files():
+        if file.suffix == ".py" and file.relative_to(ROOT).parts[0] in PARTS:
+            yield from ((file, module) for module in imported_modules(file.read_text(encoding="utf-8")))
+
+
+def squash(name: str) -> str:
+    """Two spellings of a distribution's name are the same under this."""
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def run_python(code: str) -> subprocess.CompletedProcess[str]:
@@ -102,12 +116,25 @@ def test_importing_the_runtime_loads_no_engine():
     assert done.stdout.split() == []
 
 
+def test_every_library_is_declared():
+    """One that only comes along with another is gone when that one lets go of it."""
+    extras = PROJECT["project"]["optional-dependencies"].values()
+    requirements = [*PROJECT["project"]["dependencies"], *(requirement for extra in extras for requirement in extra)]
+    declared = {squash(re.split(r"[<>=~]", requirement)[0]) for requirement in requirements}
+    providers = packages_distributions()
+    undeclared = {
+        f"{file.relative_to(ROOT)} imports {module}"
+        for file, module in imports_of_the_parts()
+        if (top := module.split(".")[0]) not in sys.stdlib_module_names | {"vmfm"}
+        and not declared & {squash(name) for name in providers.get(top, [OF_NO_WHEEL_HERE.get(top, top)])}
+    }
+    assert undeclared == set()
+
+
 def test_vendor_libraries_stay_in_their_own_files():
     strays = [
         f"{file.relative_to(ROOT)} imports {module}"
-        for file in tracked_files()
-        if file.suffix == ".py" and file.relative_to(ROOT).parts[0] in PARTS
-        for module in imported_modules(file.read_text(encoding="utf-8"))
+        for file, module in imports_of_the_parts()
         if not str(file.relative_to(ROOT)).startswith(VENDORS.get(module.split(".")[0], ("",)))
     ]
     assert strays == []
