@@ -17,6 +17,7 @@ from vmfm.trainer.data.soften import (
     solve_alpha,
     trimap_from_mask,
 )
+from vmfm.trainer.errors import TrainerError
 
 SIZE = 128  # small pictures: scale the lengths of the configuration up to keep bands of a few pixels
 CONFIG = SoftenConfig(inner_px=12, outer_px=12, hair_inner_px=20, hair_outer_px=36, smallest_px=100)
@@ -185,7 +186,7 @@ class TestFolder:
 
     def test_a_missing_mask_is_named(self, photos, tmp_path):
         (photos / "person" / "first.png").unlink()
-        with pytest.raises(SoftenError, match="first"):
+        with pytest.raises(TrainerError, match="first"):
             soften_folder(photos, tmp_path / "out", SMALL)
 
     def test_the_command(self, photos, tmp_path):

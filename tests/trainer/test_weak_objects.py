@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from vmfm.trainer.data.soften import SoftenError
 from vmfm.trainer.data.weak_objects import OBJECT, UNKNOWN, UNSURE, WeakConfig, segment_box, weak_folder
+from vmfm.trainer.errors import TrainerError
 
 HEIGHT, WIDTH = 160, 200
 BOX = (100, 60, 60, 40)
@@ -110,5 +111,5 @@ class TestFolder:
 
     def test_a_missing_photo_is_named(self, photos, tmp_path):
         (photos / "images/clear.jpg").unlink()
-        with pytest.raises(SoftenError, match="clear"):
+        with pytest.raises(TrainerError, match="clear"):
             weak_folder(photos, tmp_path / "out")

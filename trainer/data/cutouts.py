@@ -22,6 +22,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from vmfm.trainer.data.folders import read
 from vmfm.trainer.data.soften import SoftenConfig, SoftenError, SoftMatte, mend_mask, soften
 
 WRITE_EVERY = 10  # photos between two writes of the index
@@ -122,7 +123,7 @@ def soften_folder(
 
     skip: names of photos whose masks are known to be bad; their files go if an earlier run wrote them.
     Counts: "soft", "feathered" (matte disagreed with the mask), "dropped" (see the index for why), "objects".
-    `progress(done, total, name)` is called after each photo. Raises SoftenError where the folder is not what we read.
+    `progress(done, total, name)` is called after each photo. Raises TrainerError where the folder is not what we read.
     """
     names = sorted(path.stem for path in (folder / "images").glob("*.jpg") if fnmatch(path.stem, pattern))
     if not names:
@@ -159,17 +160,14 @@ def _cut_photo(
     folder: Path, name: str, out: Path, objects: list[dict[str, Any]], config: CutoutConfig
 ) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
     """Writes one photo's files; its index record and those of its objects, by file name without suffix."""
-    image = cv2.imread(str(folder / "images" / f"{name}.jpg"))
-    masks = [
-        cv2.imread(str(folder / kind / f"{name}.png"), cv2.IMREAD_GRAYSCALE) for kind in ("person_object", "person")
-    ]
-    if image is None or masks[0] is None or masks[1] is None:
-        raise SoftenError(f"photo {name} of {folder} needs a readable images/ JPEG and person_object/ and person/ PNGs")
-    mask, person = (label > 127 for label in masks)
+    image = read(folder / "images" / f"{name}.jpg")
+    mask, person = (
+        read(folder / kind / f"{name}.png", cv2.IMREAD_GRAYSCALE) > 127 for kind in ("person_object", "person")
+    )
     border = border_share(mask)
     if border > config.max_border:
         return {"state": "dropped", "why": "cut by the border", "border": round(border, 3)}, {}
-    matte = soften(np.ascontiguousarray(image[..., ::-1]), mask, person, config.matte)
+    matte = soften(image, mask, person, config.matte)
     record = {
         "state": "feathered" if matte.feathered else "soft",
         "iou": round(matte.iou, 4),

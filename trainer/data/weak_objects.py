@@ -20,6 +20,7 @@ from typing import Any
 import cv2
 import numpy as np
 from vmfm.trainer.data.cutouts import WRITE_EVERY, read_json, write_json
+from vmfm.trainer.data.folders import read
 from vmfm.trainer.data.soften import SoftenError
 
 UNKNOWN, UNSURE, OBJECT = 0, 128, 255
@@ -76,7 +77,7 @@ class WeakObject:
 def segment_box(
     image: np.ndarray, box: Box, person: np.ndarray | None, person_boxes: list[Box], config: WeakConfig = WeakConfig()
 ) -> WeakObject:
-    """Segments the object in `box` of `image` (H, W, 3) uint8 BGR.
+    """Segments the object in `box` of `image` (H, W, 3) uint8 RGB.
 
     person: (H, W) bool where known: the object is what remains of the box. Without it the boxes of the people keep them
     out of the background's colours, and hands within the box count as foreground, which they are.
@@ -121,7 +122,7 @@ def segment_box(
     region = labels == main
     fill = float(region.sum() / (inside & ~covered).sum())
     sides = _sides_touched(region | covered, inside)
-    separation = _separation(cv2.cvtColor(crop, cv2.COLOR_BGR2LAB), region, background)
+    separation = _separation(cv2.cvtColor(crop, cv2.COLOR_RGB2LAB), region, background)
     away = cv2.distanceTransform((~touchable).astype(np.uint8), cv2.DIST_L2, 5)
     gap = float(away[region].min()) * 512 / max(height, width) if touchable.any() else np.inf
     tests = {
@@ -205,7 +206,7 @@ def weak_folder(
 ) -> dict[str, int]:
     """Pseudo-masks of every photo of `folder` with a confident pair; counts of objects "accepted" and of each refusal.
 
-    Resumable: photos that stand in OUT/index.json are done. Raises SoftenError where the folder is not what we read.
+    Resumable: photos that stand in OUT/index.json are done. Raises TrainerError where the folder is not what we read.
     """
     photos = read_json(folder / "interactions.json").get("images", {})
     if not photos:
@@ -237,21 +238,19 @@ def _weak_photo(folder: Path, name: str, facts: dict[str, Any], out: Path, confi
     wanted = [i for i, value in sorted(confidence.items()) if _believed(facts["objects"][i]["cls"], value, config)]
     if not wanted:
         return []
-    image = cv2.imread(str(folder / "images" / f"{name}.jpg"))
-    if image is None:
-        raise SoftenError(f"{folder}/images/{name}.jpg cannot be read, though interactions.json lists it")
+    image = read(folder / "images" / f"{name}.jpg")
     person_file = folder / "person" / f"{name}.png"
-    known_person = cv2.imread(str(person_file), cv2.IMREAD_GRAYSCALE) > 127 if person_file.exists() else None
+    person = read(person_file, cv2.IMREAD_GRAYSCALE) > 127 if person_file.exists() else None
     person_boxes = [_whole(entry["box"]) for entry in facts["persons"]]
-    label = np.zeros(image.shape[:2], np.uint8)
-    sure = np.zeros(image.shape[:2], bool)
+    shape = (image.shape[0], image.shape[1])
+    label, sure = np.zeros(shape, np.uint8), np.zeros(shape, bool)
     records = []
     for index in wanted:
         entry = facts["objects"][index]
         box = _whole(entry["box"])
-        found = segment_box(image, box, known_person, person_boxes, config)
+        found = segment_box(image, box, person, person_boxes, config)
         if found.why is None:
-            label[_box_mask(label.shape, _grow(box, config.margin))] = UNSURE
+            label[_box_mask(shape, _grow(box, config.margin))] = UNSURE
             kernel = np.ones((2 * config.erode_px + 1,) * 2, np.uint8)
             sure |= cv2.erode(found.region.astype(np.uint8), kernel, borderValue=1) > 0
         records.append(
