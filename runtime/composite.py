@@ -12,7 +12,6 @@ ones nearby know better. On synthetic edges and hair that takes a third off the 
 
 import cv2
 import numpy as np
-
 from vmfm.runtime.errors import FrameError
 from vmfm.runtime.preprocess import check_frame, shrink
 

@@ -2,7 +2,6 @@
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
-
 from vmfm.runtime.graph import PATCH_PX
 
 LEAST_DEVIATION = 0.02  # a cell whose peak is below this is not worth a patch

@@ -2,7 +2,6 @@
 
 import cv2
 import numpy as np
-
 from vmfm.runtime.errors import FrameError
 
 MAX_SIDE_PX = 32_766  # OpenCV's resampling counts in 16 bits

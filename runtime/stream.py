@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-
 from vmfm.runtime.backends import open_backend
 from vmfm.runtime.backends.base import SlotShape
 from vmfm.runtime.bundle import Bundle

@@ -30,7 +30,6 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import numpy as np
-
 from vmfm.runtime.bundle import Bundle
 from vmfm.runtime.graph import PATCH_PX, TENSORS, Node
 from vmfm.runtime.schedule import Schedule

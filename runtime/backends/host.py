@@ -10,7 +10,6 @@ from abc import abstractmethod
 from collections.abc import Callable
 
 import numpy as np
-
 from vmfm.runtime.backends.base import Backend, Slot, SlotShape
 from vmfm.runtime.bundle import Bundle
 from vmfm.runtime.errors import BackendError, VmfmError

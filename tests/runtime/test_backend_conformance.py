@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-
 from vmfm.runtime.backends import BACKENDS, open_backend
 from vmfm.runtime.backends.base import Backend, SlotShape
 from vmfm.runtime.bundle import Bundle

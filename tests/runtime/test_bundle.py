@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from vmfm.runtime.bundle import MANIFEST, Bundle, write_bundle
 from vmfm.runtime.errors import BundleError
 from vmfm.runtime.graph import NETS

@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from vmfm.runtime import composite, estimate_foreground
 from vmfm.runtime.errors import FrameError
 

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from vmfm.runtime.errors import FrameError
 from vmfm.runtime.fusion import fuse
 from vmfm.runtime.preprocess import check_frame, preprocess

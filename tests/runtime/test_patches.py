@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from vmfm.runtime.patches import LEAST_DEVIATION, gather, scatter, select
 
 sizes = st.tuples(st.integers(1, 70), st.integers(1, 70))

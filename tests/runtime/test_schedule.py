@@ -7,7 +7,6 @@ from collections import deque
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from vmfm.runtime.graph import GRAPH, OUTPUTS, RESULT, Node, build_graph
 from vmfm.runtime.schedule import Schedule, plan
 

@@ -5,7 +5,6 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-
 from vmfm.runtime import BackendError, Bundle, FrameError, MattingStream, StreamError
 from vmfm.runtime.bundle import write_bundle
 from vmfm.runtime.graph import GRAPH, OUTPUTS, build_graph
@@ -45,6 +44,18 @@ def test_submit_and_collect_equal_step_and_keep_order(tiny_bundle: Bundle, disc:
         assert [id(matte.frame) for matte in mattes] == [id(frame) for frame in frames]
         for matte, alpha in zip(mattes, expected, strict=True):
             np.testing.assert_array_equal(matte.alpha, alpha)
+
+
+def test_one_core_gives_the_same_mattes_on_one_lane(
+    tiny_bundle: Bundle, disc: Disc, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def mattes() -> list[np.ndarray]:
+        with MattingStream(tiny_bundle) as stream:
+            return [stream.step(frame).alpha for frame in clip(disc, 3)]
+
+    expected = mattes()
+    monkeypatch.setattr("vmfm.runtime.backends.openvino_backend.usable_cores", lambda: 1)
+    np.testing.assert_array_equal(mattes(), expected)
 
 
 def test_mattes_stay_as_they_were(tiny_bundle: Bundle, disc: Disc) -> None:

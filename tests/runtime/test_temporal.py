@@ -2,7 +2,6 @@ import itertools
 from collections.abc import Callable
 
 import numpy as np
-
 from vmfm.runtime import Bundle, MattingStream
 from vmfm.runtime.temporal import MOST, blend_previous, trust_in_previous
 
