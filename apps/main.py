@@ -6,6 +6,7 @@ source, so that help is quick and also complete where an extra is missing.
 
 import ast
 import re
+import signal
 import sys
 from collections.abc import Sequence
 from importlib.metadata import EntryPoint, entry_points, requires, version
@@ -20,7 +21,8 @@ SUMMARY = "Matte people, and what they hold, out of video in real time."
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run one verb and exit: 0 when it worked, 1 with one sentence on stderr when not, 130 on Ctrl-C."""
+    """Run one verb and exit: 0 when it worked, 1 with one sentence on stderr when not, 130 on Ctrl-C, 143 when told to end."""
+    signal.signal(signal.SIGTERM, _end)  # unwinds like Ctrl-C, so that nothing half-written stays behind
     sys.exit(run(sys.argv[1:] if arguments is None else arguments))
 
 
@@ -42,6 +44,10 @@ def run(arguments: Sequence[str]) -> int:
             error.show()
             return error.exit_code
         raise
+
+
+def _end(*_: object) -> None:
+    sys.exit(128 + signal.SIGTERM)
 
 
 def _assemble(arguments: Sequence[str]) -> typer.Typer:
@@ -114,3 +120,7 @@ def _squash(name: str) -> str:
 def _tell(sentence: str, status: int) -> int:
     print(f"vmfm: {sentence}", file=sys.stderr)
     return status
+
+
+if __name__ == "__main__":
+    main()

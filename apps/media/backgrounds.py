@@ -16,6 +16,8 @@ from vmfm.apps.media.kinds import is_image
 from vmfm.apps.media.reader import open_reader
 
 _DEFAULT_BLUR = 1 / 36  # of the frame's height: 20 px at 720p
+_PURE_BACKGROUND = 0.05  # alpha up to which a pixel shows the background alone
+_FAINT = np.float32(1e-3)
 _COLOUR = re.compile(r"#([0-9a-fA-F]{2})([0-9a-fA-F]{2})([0-9a-fA-F]{2})")
 _BLUR = re.compile(r"blur(?::(\d+(?:\.\d+)?))?")
 
@@ -86,10 +88,14 @@ class BlurBackground:
         # A wide blur has no detail to lose: done on a smaller picture, it costs the same for every radius.
         scale = min(1.0, 4 / radius)
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
-        weight = cv2.resize(1 - alpha, size, interpolation=cv2.INTER_AREA) + 1e-3
-        small = cv2.resize(frame.image, size, interpolation=cv2.INTER_AREA).astype(np.float32)
+        pure = cv2.inRange(alpha, -1.0, _PURE_BACKGROUND)
+        weight = cv2.resize(pure, size, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+        small = cv2.resize(cv2.copyTo(frame.image, pure), size, interpolation=cv2.INTER_AREA).astype(np.float32)
+        # Far inside the foreground there is nothing else to blur than the frame itself.
+        small += _FAINT * cv2.resize(frame.image, size, interpolation=cv2.INTER_AREA)
+        weight += _FAINT
         sigma = radius * scale / 2
-        blurred = cv2.GaussianBlur(small * weight[..., None], (0, 0), sigma)
+        blurred = cv2.GaussianBlur(small, (0, 0), sigma)
         blurred /= cv2.GaussianBlur(weight, (0, 0), sigma)[..., None]
         return cv2.resize(np.clip(blurred, 0, 255).astype(np.uint8), (width, height), interpolation=cv2.INTER_LINEAR)
 

@@ -1,57 +1,99 @@
-"""A bundle of real ONNX nets that know one thing: what is bright is foreground."""
+"""Real encoded files to read."""
 
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
 import numpy as np
-import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
-from vmfm.runtime.bundle import write_bundle
-from vmfm.runtime.graph import NETS, TENSORS
-
-# What each net writes, as channel weights over the concatenation of what it reads, and a bias, before a sigmoid.
-_BRIGHT = ([20.0, 20.0, 20.0], -30.0)
-_UNSURE = ([0.0, 0.0, 0.0, 0.0], -2.0)
-_RULES = {
-    "interaction": ([0.0, 0.0, 0.0], 0.0),
-    "segmentation": _BRIGHT,
-    "depth": _BRIGHT,
-    "foreground_s": ([0.0, 0.0, 0.0, 0.0, 40.0], -20.0),
-    "foreground_d": ([0.0, 0.0, 0.0, 0.0, 40.0], -20.0),
-    "complementary_s": _UNSURE,
-    "complementary_d": _UNSURE,
-    "refinement": ([40.0, 0.0, 0.0, 0.0], -20.0),
-}
 
 
-@pytest.fixture(scope="session")
-def bright_bundle(tmp_path_factory):
-    """The path of the bundle."""
-    models = {node.name: _model(node) for node in NETS}
-    path = tmp_path_factory.mktemp("bundles") / "bright"
-    write_bundle(path, models, name="bright", pixel_budget=32 * 32 * 24, patches=8, trained={}, scores={})
+def draw(width: int, height: int, number: int) -> np.ndarray:
+    """(height, width, 3) uint8 RGB: a red disc that moves right over dark blue, a white mark in the top left corner."""
+    image = np.zeros((height, width, 3), np.uint8)
+    image[..., 2] = 90
+    cv2.circle(image, (width // 4 + 2 * number, height // 2), max(1, height // 4), (250, 0, 0), -1)
+    image[: max(1, height // 8), : max(1, width // 8)] = 255
+    return image
+
+
+def make_video(
+    path: Path,
+    *,
+    size: tuple[int, int] = (64, 48),
+    pts: Sequence[int] = range(12),
+    time_base: Fraction = Fraction(1, 24),
+    codec: str = "libx264",
+    pixel_format: str = "yuv420p",
+    sound: str | None = None,
+    prepare: Callable[[av.VideoStream], None] = lambda stream: None,
+    options: dict[str, str] | None = None,
+) -> Path:
+    """A video of drawn frames shown at `pts`, with a tone in the codec `sound`. prepare: called on the open stream."""
+    with av.open(str(path), "w", options=options or {}) as container:
+        stream = container.add_stream(codec, rate=24)
+        stream.width, stream.height = size
+        stream.pix_fmt = pixel_format
+        stream.time_base = stream.codec_context.time_base = time_base
+        prepare(stream)
+        tone = container.add_stream(sound, rate=48000, layout="mono") if sound else None
+        for number, at in enumerate(pts):
+            frame = av.VideoFrame.from_ndarray(draw(*size, number), "rgb24")
+            frame.pts, frame.time_base = at, time_base
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+        if tone is not None:
+            container.mux(_tone(tone, float(pts[-1] * time_base)))
     return path
 
 
-def _model(node) -> bytes:
-    weights, bias = _RULES[node.name]
-    side = 16 if node.name == "refinement" else None
-    shape = ["k" if side else 1, None, side or "h", side or "w"]
+def _tone(stream: av.AudioStream, seconds: float) -> list[av.Packet]:
+    packets, count = [], 960
+    layout = stream.codec_context.format.name
+    for start in range(0, int(48000 * seconds), count):
+        wave = np.sin(np.arange(start, start + count) / 17)[None]
+        kind, peak = {"s16": (np.int16, 2**14), "s32": (np.int32, 2**30), "flt": (np.float32, 1)}[layout[:3]]
+        samples = (wave * peak).astype(kind)
+        frame = av.AudioFrame.from_ndarray(samples, format=layout, layout="mono")
+        frame.rate, frame.pts = 48000, start
+        packets += stream.encode(frame)
+    return packets + stream.encode()
 
-    def value(name):
-        dims = [shape[0], TENSORS[name].channels, *shape[2:]]
-        return helper.make_tensor_value_info(name, TensorProto.FLOAT, dims)
 
-    kernel = np.array(weights, np.float32).reshape(1, -1, 1, 1)
-    graph = helper.make_graph(
-        [
-            helper.make_node("Concat", list(node.reads), ["all"], axis=1),
-            helper.make_node("Conv", ["all", "kernel", "bias"], ["sum"]),
-            helper.make_node("Sigmoid", ["sum"], list(node.writes)),
-        ],
-        node.name,
-        [value(name) for name in node.reads],
-        [value(name) for name in node.writes],
-        [numpy_helper.from_array(kernel, "kernel"), numpy_helper.from_array(np.array([bias], np.float32), "bias")],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
-    onnx.checker.check_model(model)
-    return model.SerializeToString()
+def times(path: Path) -> list[float]:
+    """When the frames of a video are shown, in seconds."""
+    with av.open(str(path)) as container:
+        return [float(frame.pts * frame.time_base) for frame in container.decode(video=0)]
+
+
+def pictures(path: Path) -> list[np.ndarray]:
+    """The frames of a video as (H, W, 3) uint8 RGB."""
+    with av.open(str(path)) as container:
+        return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+
+
+def sound_packets(path: Path) -> list[tuple[float, bytes]]:
+    """(seconds, bytes) of all audio packets."""
+    with av.open(str(path)) as container:
+        packets = container.demux(container.streams.audio)
+        return [(round(float(p.pts * p.time_base), 4), bytes(p)) for p in packets if p.size]
+
+
+@pytest.fixture(name="make_video")
+def make_video_fixture() -> Callable[..., Path]:
+    return make_video
+
+
+@pytest.fixture(name="look")
+def look_fixture() -> type:
+    """Ways to look at a written file."""
+
+    class Look:
+        times = staticmethod(times)
+        pictures = staticmethod(pictures)
+        sound_packets = staticmethod(sound_packets)
+        draw = staticmethod(draw)
+
+    return Look

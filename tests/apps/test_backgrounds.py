@@ -1,0 +1,103 @@
+from fractions import Fraction
+
+import cv2
+import numpy as np
+import pytest
+from vmfm.apps.media.backgrounds import cover_fit, open_background
+from vmfm.apps.media.errors import ReadError
+from vmfm.apps.media.frames import Frame
+
+
+def frame_at(seconds, size=(48, 64)):
+    return Frame(np.full((*size, 3), 100, np.uint8), seconds=seconds)
+
+
+def behind(text, *frames):
+    with open_background(text) as background:
+        return [background.behind(frame, np.zeros(frame.image.shape[:2], np.float32)).copy() for frame in frames]
+
+
+def test_a_colour_fills_frames_of_any_size():
+    small, large = behind("#FF8000", frame_at(0, (1, 1)), frame_at(1, (30, 20)))
+    assert small.tolist() == [[[255, 128, 0]]]
+    assert large.shape == (30, 20, 3)
+    assert (large == (255, 128, 0)).all()
+
+
+def test_an_image_covers_and_is_cropped_around_its_centre():
+    image = np.zeros((100, 300, 3), np.uint8)
+    image[:, 100:200] = 200
+    np.testing.assert_array_equal(cover_fit(image, 100, 100), np.full((100, 100, 3), 200, np.uint8))
+    assert cover_fit(image, 50, 150).shape == (50, 150, 3)
+    assert cover_fit(image[:1, :1], 70, 31).shape == (70, 31, 3)
+    assert cover_fit(image, 1, 8000).shape == (1, 8000, 3)
+
+
+def test_an_image_file_is_read_once_and_fitted(tmp_path):
+    path = tmp_path / "sea.png"
+    cv2.imwrite(str(path), np.full((10, 10, 3), (0, 0, 255), np.uint8))
+    (fitted,) = behind(str(path), frame_at(0))
+    assert fitted.shape == (48, 64, 3)
+    assert (fitted == (255, 0, 0)).all()
+
+
+@pytest.fixture
+def clock(make_video, tmp_path):
+    """A video of 5 frames, 0.2 s each; frame n is grey of level 40 n."""
+    path = tmp_path / "clock.mkv"
+    import av
+
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=5)
+        stream.width, stream.height, stream.pix_fmt = 32, 24, "bgr0"
+        stream.time_base = stream.codec_context.time_base = Fraction(1, 5)
+        for number in range(5):
+            picture = av.VideoFrame.from_ndarray(np.full((24, 32, 3), 40 * number, np.uint8), "rgb24")
+            picture.pts = number
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode())
+    return path
+
+
+def test_a_video_is_chosen_by_time_and_loops(clock):
+    asked = [0, 0.1, 0.21, 0.35, 0.85, 0.99, 1.01, 1.45, 3.3]
+    levels = [int(picture[0, 0, 0]) for picture in behind(str(clock), *map(frame_at, asked))]
+    assert levels == [0, 0, 40, 40, 160, 160, 0, 80, 40]
+
+
+def test_a_video_starts_anew_for_the_next_clip(clock):
+    levels = [int(picture[0, 0, 0]) for picture in behind(str(clock), frame_at(0.9), frame_at(0), frame_at(0.3))]
+    assert levels == [160, 0, 40]
+
+
+def test_a_video_of_one_frame_is_a_still(make_video, tmp_path):
+    path = make_video(tmp_path / "one.mp4", pts=[0])
+    first, later = behind(str(path), frame_at(0), frame_at(1e6))
+    np.testing.assert_array_equal(first, later)
+
+
+def test_blur_takes_no_colour_from_the_foreground():
+    image = np.full((100, 100, 3), (0, 0, 200), np.uint8)
+    image[30:70, 30:70] = (255, 255, 0)
+    alpha = np.zeros((100, 100), np.float32)
+    alpha[30:70, 30:70] = 1
+    for text in ("blur", "blur:3", "blur:30", "blur:500"):
+        with open_background(text) as background:
+            blurred = background.behind(Frame(image), alpha)
+        assert blurred.shape == image.shape
+        outside = blurred[alpha == 0].astype(int)
+        assert np.abs(outside - (0, 0, 200)).max() <= 12
+
+
+def test_blur_of_nothing_is_the_frame():
+    frame = frame_at(0)
+    with open_background("blur:0") as background:
+        assert background.behind(frame, np.zeros((48, 64), np.float32)) is frame.image
+
+
+@pytest.mark.parametrize(
+    "text", ["#12345", "#GGGGGG", "blur:", "blur:x", "blur:-3", "nowhere.jpg", "nowhere.mp4", "red"]
+)
+def test_what_is_no_background_is_refused(text):
+    with pytest.raises(ReadError, match=text.replace("#", ".")), open_background(text):
+        pass

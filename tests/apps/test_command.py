@@ -1,0 +1,106 @@
+"""The command as a process: statuses, signals, limits of the system, and what it costs to start."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from importlib.metadata import entry_points, version
+
+import pytest
+from vmfm.apps import main
+
+VMFM = [sys.executable, "-m", "vmfm.apps.main"]
+
+
+def vmfm(*arguments, **options):
+    return subprocess.run(
+        [*VMFM, *map(str, arguments)], check=False, capture_output=True, text=True, timeout=120, **options
+    )
+
+
+def test_help_lists_every_verb_with_a_line():
+    for arguments in ([], ["--help"]):
+        shown = vmfm(*arguments)
+        assert shown.returncode == 0
+        for verb in entry_points(group=main.GROUP):
+            line = next(line for line in shown.stdout.splitlines() if line.strip().startswith(verb.name))
+            assert len(line.split()) > 3
+
+
+def test_version():
+    assert vmfm("--version").stdout == f"vmfm {version('vmfm')}\n"
+
+
+def test_an_unknown_verb_is_a_usage_error():
+    shown = vmfm("matte")
+    assert shown.returncode == 2
+    assert "matte" in shown.stderr
+
+
+def test_help_imports_none_of_the_heavy_libraries():
+    code = "import sys; from vmfm.apps.main import run; run(sys.argv[1:]); print('LOADED', *sys.modules)"
+    for arguments in (["--help"], ["recomposite", "--help"]):
+        shown = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True)
+        loaded = set(shown.stdout.partition("LOADED")[2].split())
+        assert not loaded & {"torch", "openvino", "av", "cv2", "numpy", "onnx"}
+
+
+def test_a_missing_extra_is_named():
+    code = (
+        "import sys\n"
+        "for name in ('torch', 'onnx', 'safetensors'): sys.modules[name] = None\n"
+        "from vmfm.apps.main import main\n"
+        "main(['export', 'nowhere', '-o', 'bundle'])"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    assert shown.returncode == 1
+    assert "pip install 'vmfm[train]'" in shown.stderr
+    assert "Traceback" not in shown.stderr
+
+
+@pytest.mark.parametrize(
+    ("module", "extra"),
+    [("torch", "train"), ("tensorrt_rtx", "rtx"), ("pyvirtualcam", "webcam"), ("nothing_of_ours", None)],
+)
+def test_modules_belong_to_extras(module, extra):
+    sentence = main._missing(module, ["verb"])
+    assert f"'vmfm[{extra}]'" in sentence if extra else "'nothing_of_ours'" in sentence
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_and_leaves_nothing(make_video, tiny_bundle, tmp_path, sent):
+    source = make_video(tmp_path / "in.mp4", size=(320, 240), pts=range(3000), options={})
+    arguments = ["recomposite", source, "-o", tmp_path / "o.mp4", "--background", "blur", "--alpha", tmp_path / "a"]
+    process = subprocess.Popen(
+        [*VMFM, *map(str, arguments), "--bundle", str(tiny_bundle.path)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 60
+    while not any(tmp_path.glob(".a.partial-*/00001*.png")):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(sent)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 128 + sent
+    assert "Traceback" not in err
+    assert [path.name for path in tmp_path.iterdir()] == ["in.mp4"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="file size limits are a thing of POSIX")
+@pytest.mark.parametrize("target", ["o.mp4", "o.mkv", "o.webm", "mattes"])
+def test_a_full_disk_is_told_and_leaves_nothing(make_video, tiny_bundle, tmp_path, target):
+    import resource
+
+    source = make_video(tmp_path / "in.mp4", size=(320, 240), pts=range(60))
+    limit = 3000 if target != "mattes" else 200
+    arguments = ["--alpha", tmp_path / target, "--bundle", tiny_bundle.path]
+    shown = vmfm(
+        "recomposite", source, *arguments, env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"},
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+    )  # fmt: skip
+    assert shown.returncode == 1, shown.stderr
+    assert "no space left for" in shown.stderr
+    assert "Traceback" not in shown.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["in.mp4"]

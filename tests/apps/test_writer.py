@@ -1,0 +1,153 @@
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+from vmfm.apps.media.errors import WriteError
+from vmfm.apps.media.frames import Frame, MediaInfo
+from vmfm.apps.media.reader import open_reader
+from vmfm.apps.media.writer import open_writer
+
+
+def copy(source, target, **options):
+    with open_reader(source) as reader, open_writer(target, reader.info, **options) as writer:
+        for frame in reader:
+            writer.write(frame.image, frame)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv", ".webm", ".m4v"])
+def test_times_survive(make_video, look, tmp_path, suffix):
+    source = make_video(tmp_path / "in.mkv", pts=[0, 40, 45, 120, 121, 300, 900], time_base=Fraction(1, 1000))
+    target = tmp_path / f"out{suffix}"
+    copy(source, target)
+    np.testing.assert_allclose(look.times(target), look.times(source), atol=1e-3)
+
+
+def test_a_late_start_survives(make_video, look, tmp_path):
+    source = make_video(tmp_path / "in.mp4", pts=range(24, 36), sound="aac")
+    copy(source, tmp_path / "out.mp4", audio_from=source)
+    assert look.times(tmp_path / "out.mp4") == look.times(source)
+
+
+@pytest.mark.parametrize(
+    ("sound", "source", "target"),
+    [("aac", ".mp4", ".mp4"), ("aac", ".mp4", ".mkv"), ("libopus", ".mkv", ".webm"), ("libmp3lame", ".mov", ".mp4"),
+     ("pcm_s16le", ".mov", ".mov"), ("flac", ".mkv", ".mkv")],
+)  # fmt: skip
+def test_sound_is_copied_packet_by_packet(make_video, look, tmp_path, sound, source, target):
+    source = make_video(tmp_path / f"in{source}", pts=range(48), sound=sound)
+    target = tmp_path / f"out{target}"
+    copy(source, target, audio_from=source)
+    before, after = look.sound_packets(source), look.sound_packets(target)
+    assert len(before) > 20
+    assert b"".join(data for _, data in after) == b"".join(data for _, data in before)
+    # Matroska has no times below zero: sound that starts before the pictures moves everything by that.
+    shift = look.times(target)[0] - look.times(source)[0]
+    if target.suffix in (".mp4", ".mov"):
+        assert shift == 0
+    if sound != "pcm_s16le":  # raw samples are handed out in packets of the reader's choice
+        assert [at - shift for at, _ in after] == pytest.approx([at for at, _ in before], abs=2e-3)
+
+
+def test_sound_that_the_container_cannot_hold_is_refused(make_video, tmp_path):
+    source = make_video(tmp_path / "in.mp4", sound="aac")
+    with pytest.raises(WriteError, match="webm files cannot hold the aac sound.*--no-audio"):
+        copy(source, tmp_path / "out.webm", audio_from=source)
+    assert [path.name for path in tmp_path.iterdir()] == ["in.mp4"]
+
+
+@pytest.mark.parametrize("size", [(320, 180), (1280, 720)])
+def test_colours_survive_and_are_tagged(tmp_path, size):
+    info = MediaInfo(*size, is_video=True)
+    colours = [(200, 40, 90), (255, 0, 0), (16, 240, 30), (255, 255, 255), (0, 0, 0), (128, 128, 128)]
+    path = tmp_path / "out.mp4"
+    with open_writer(path, info) as writer:
+        for index, colour in enumerate(colours):
+            writer.write(np.full((size[1], size[0], 3), colour, np.uint8), Frame(np.empty(0), index, index, 1))
+    with open_reader(path) as reader:
+        for frame, colour in zip(reader, colours, strict=True):
+            assert np.abs(frame.image.astype(int) - colour).max() <= 4
+        assert reader.info.colour.matrix == (1 if size[1] >= 720 else 6)
+
+
+@pytest.mark.parametrize("size", [(63, 47), (1, 1), (64, 47)])
+def test_odd_sizes_repeat_the_last_row_or_column(make_video, look, tmp_path, size):
+    source = make_video(tmp_path / "in.mkv", size=size, codec="ffv1", pixel_format="bgr0")
+    copy(source, tmp_path / "out.mp4")
+    picture = look.pictures(tmp_path / "out.mp4")[0]
+    assert picture.shape[:2] == (size[1] + size[1] % 2, size[0] + size[0] % 2)
+    assert np.abs(picture[: size[1], : size[0]].astype(int) - look.draw(*size, 0)).mean() < 15
+
+
+def test_anamorphic_pixels_stay_anamorphic(make_video, tmp_path):
+    def squeeze(stream):
+        stream.codec_context.sample_aspect_ratio = Fraction(4, 3)
+
+    copy(make_video(tmp_path / "in.mp4", prepare=squeeze), tmp_path / "out.mp4")
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        assert container.streams.video[0].sample_aspect_ratio == Fraction(4, 3)
+
+
+@pytest.mark.parametrize("suffix", [".mov", ".webm"])
+def test_transparent_videos_keep_alpha(tmp_path, suffix):
+    rgba = np.zeros((48, 64, 4), np.uint8)
+    rgba[..., 0], rgba[:, 32:, 3], rgba[:24, 32:, 3] = 200, 255, 128
+    path = tmp_path / f"out{suffix}"
+    with open_writer(path, MediaInfo(64, 48, is_video=True), transparent=True) as writer:
+        for index in range(5):
+            writer.write(rgba, Frame(rgba, index, index, 1))
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        # FFmpeg's own VP9 decoder drops alpha, the one of libvpx keeps it.
+        decoder = av.CodecContext.create("libvpx-vp9", "r") if suffix == ".webm" else stream.codec_context
+        frames = [
+            frame for packet in container.demux(stream) for frame in decoder.decode(packet if packet.size else None)
+        ]
+    alpha = frames[2].to_ndarray(format="rgba")[..., 3]
+    assert len(frames) == 5
+    assert np.abs(alpha.astype(int) - rgba[..., 3]).mean() < 4
+
+
+def test_the_index_of_an_mp4_comes_first(make_video, tmp_path):
+    copy(make_video(tmp_path / "in.mp4"), tmp_path / "out.mp4")
+    data = (tmp_path / "out.mp4").read_bytes()
+    assert data.index(b"moov") < data.index(b"mdat")
+
+
+@pytest.mark.parametrize("name", ["out.mp4", "out.mkv", "mattes"])
+def test_nothing_is_left_when_the_work_breaks_off(make_video, tmp_path, name):
+    source = make_video(tmp_path / "in.mp4")
+
+    def break_off():
+        with open_reader(source) as reader, open_writer(tmp_path / name, reader.info) as writer:
+            for frame in reader:
+                writer.write(frame.image, frame)
+                if frame.index == 5:
+                    raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        break_off()
+    assert [path.name for path in tmp_path.iterdir()] == ["in.mp4"]
+
+
+def test_an_older_result_stays_when_the_work_breaks_off(tmp_path):
+    target = tmp_path / "out.mp4"
+    target.write_bytes(b"older")
+    with pytest.raises(ZeroDivisionError), open_writer(target, MediaInfo(64, 48, is_video=True)):
+        raise ZeroDivisionError
+    assert target.read_bytes() == b"older"
+
+
+def test_a_folder_gets_numbered_pngs_and_keeps_what_it_has(make_video, tmp_path):
+    folder = tmp_path / "mattes"
+    folder.mkdir()
+    (folder / "notes.txt").write_text("mine")
+    copy(make_video(tmp_path / "in.mp4"), folder)
+    names = sorted(path.name for path in folder.iterdir())
+    assert names == [f"{index:06d}.png" for index in range(12)] + ["notes.txt"]
+
+
+def test_a_target_that_cannot_be_made_is_told(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(WriteError, match="cannot write"), open_writer(tmp_path / "file" / "out.mp4", MediaInfo(2, 2)):
+        pass
