@@ -34,8 +34,8 @@ def test_blend_is_the_weighted_mean_and_touches_nothing_else() -> None:
     np.testing.assert_array_equal(alpha[:, 93:], before[:, 93:])
 
 
-def flicker(mattes: list[np.ndarray]) -> float:
-    return float(np.mean([np.abs(b - a).mean() for a, b in itertools.pairwise(mattes)]))
+def flicker(mattes: list[np.ndarray], where: np.ndarray) -> float:
+    return float(np.mean([np.abs(b - a)[where].mean() for a, b in itertools.pairwise(mattes)]))
 
 
 def run(bundle: Bundle, frames: list[np.ndarray], temporal: bool) -> list[np.ndarray]:
@@ -47,7 +47,8 @@ def test_flicker_of_a_static_scene_is_lowered(tiny_bundle: Bundle, disc: Disc) -
     rng = np.random.default_rng(1)
     still = disc().astype(int)
     frames = [np.clip(still + rng.integers(-2, 3, still.shape), 0, 255).astype(np.uint8) for _ in range(8)]
-    assert flicker(run(tiny_bundle, frames, True)) < 0.75 * flicker(run(tiny_bundle, frames, False))
+    unsure = (disc()[..., 0] > 40) & (disc()[..., 0] < 215)
+    assert flicker(run(tiny_bundle, frames, True), unsure) < 0.6 * flicker(run(tiny_bundle, frames, False), unsure)
 
 
 def test_moving_edge_is_not_delayed(tiny_bundle: Bundle, disc: Disc) -> None:
