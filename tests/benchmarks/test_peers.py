@@ -50,6 +50,13 @@ def test_contenders_take_turns_on_the_same_frames(compare, contender):
     assert second["p50_ms"] >= 30 and second["ratio"] > 1 and second["fps"] < 34
 
 
+def test_a_peer_that_cannot_start_is_left_out(compare, contender, capsys):
+    broken = contender("broken", "raise RuntimeError('no wheel for this Python')")
+    times = compare.measure((contender("first", RED), broken), np.zeros((1, 8, 8, 3), np.uint8), count=2)
+    assert list(times) == ["first"]
+    assert "left out: broken ended: RuntimeError: no wheel for this Python" in capsys.readouterr().err
+
+
 def test_alphas_lie_where_evaluate_looks_for_them(compare, contender, tmp_path):
     pictures, out = tmp_path / "pictures", tmp_path / "alphas"
     (pictures / "set").mkdir(parents=True)
@@ -62,9 +69,8 @@ def test_alphas_lie_where_evaluate_looks_for_them(compare, contender, tmp_path):
 
 def test_a_contender_that_fails_is_told_with_its_last_words(compare, contender, tmp_path):
     broken = contender("broken", "raise RuntimeError('no model here')")
-    with pytest.raises(Exception, match="broken ended: RuntimeError: no model here") as failure:
-        with compare.Running(broken):
-            pass
+    with pytest.raises(Exception, match="broken ended: RuntimeError: no model here") as failure, compare.Running(broken):
+        pass
     assert failure.value.user_facing
     dying = contender("dying", "return lambda frame: sys.exit('gave up')")
     with compare.Running(dying) as running, pytest.raises(Exception, match="dying ended: gave up"):
