@@ -10,6 +10,8 @@ Beyond the paper, the averages weigh by powers of alpha, because a pixel of alph
 ones nearby know better. On synthetic edges and hair that takes a third off the error.
 """
 
+from collections.abc import Iterator
+
 import cv2
 import numpy as np
 from vmfm.runtime.errors import FrameError
@@ -17,6 +19,7 @@ from vmfm.runtime.preprocess import check_frame, shrink
 
 SOFT_LOW, SOFT_HIGH = 1 / 255, 254 / 255  # outside, blending would change no pixel by more than one level
 WORK_PX = 400  # longer side of the reduced size, at most
+PIECE = 2**16  # pixels corrected at a time
 WIDE, NARROW = 0.04, 0.005  # radii of the two averages, of the longer side
 
 
@@ -27,9 +30,8 @@ def estimate_foreground(frame: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     """
     _check(frame, alpha)
     foreground = frame.copy()
-    pixels = _soft_pixels(alpha)
-    if len(pixels):
-        foreground.reshape(-1, 3)[pixels] = _foreground_at(pixels, frame, alpha)
+    for pixels, _, colours in _soft_pieces(frame, alpha):
+        foreground.reshape(-1, 3)[pixels] = colours
     return foreground
 
 
@@ -48,11 +50,8 @@ def composite(frame: np.ndarray, alpha: np.ndarray, background: np.ndarray, *, l
         )
     out = background.copy()
     cv2.copyTo(frame, cv2.inRange(alpha, SOFT_HIGH, np.inf), out)
-    pixels = _soft_pixels(alpha)
-    if len(pixels):
-        foreground = _foreground_at(pixels, frame, alpha)
-        behind = background.reshape(-1, 3).take(pixels, axis=0)
-        a = np.repeat(alpha.take(pixels), 3).reshape(-1, 3)
+    for pixels, a, foreground in _soft_pieces(frame, alpha):
+        behind = out.reshape(-1, 3).take(pixels, axis=0)
         out.reshape(-1, 3)[pixels] = _blend(foreground, a, behind, linear)
     return out
 
@@ -65,32 +64,34 @@ def _blend(foreground: np.ndarray, alpha: np.ndarray, background: np.ndarray, li
     return _to_uint8(_linear_to_srgb(mixed) if linear else mixed)
 
 
-def _soft_pixels(alpha: np.ndarray) -> np.ndarray:
-    """Flat indices of the pixels whose alpha is neither 0 nor 1."""
-    return np.flatnonzero((alpha > SOFT_LOW) & (alpha < SOFT_HIGH))
+def _soft_pieces(frame: np.ndarray, alpha: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """The pixels whose alpha is neither 0 nor 1, PIECE at a time, so that memory stays small however many there are.
 
-
-def _foreground_at(pixels: np.ndarray, frame: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    """F, uint8 (N, 3), at flat pixel indices."""
-    foreground, background = (
-        _sample(guess, pixels, alpha.shape).astype(np.float32) for guess in _surrounding_colours(frame, alpha)
-    )
-    a = np.repeat(alpha.take(pixels), 3).reshape(-1, 3)
-    seen = frame.reshape(-1, 3).take(pixels, axis=0)
-    return _to_uint8(_agree(foreground, background, a, seen))
+    Each piece: flat indices (N,), alpha float32 (N, 3), the same in every channel, and F uint8 (N, 3).
+    """
+    frame, alpha = np.ascontiguousarray(frame), np.ascontiguousarray(alpha)
+    soft = np.flatnonzero((alpha > SOFT_LOW) & (alpha < SOFT_HIGH))
+    if not len(soft):
+        return
+    surroundings = _surrounding_colours(frame, alpha)
+    for start in range(0, len(soft), PIECE):
+        pixels = soft[start : start + PIECE]
+        a = np.repeat(alpha.take(pixels), 3).reshape(-1, 3)
+        foreground, background = (_sample(colours, pixels, alpha.shape) for colours in surroundings)
+        seen = frame.reshape(-1, 3).take(pixels, axis=0)
+        yield pixels, a, _to_uint8(_agree(foreground, background, a, seen))
 
 
 def _sample(small: np.ndarray, pixels: np.ndarray, full_size: tuple[int, ...]) -> np.ndarray:
-    """Bilinear colours, uint8 (N, 3), of a reduced picture at flat pixel indices of the full-size one."""
-    y, x = np.divmod(pixels.astype(np.float32 if full_size[0] * full_size[1] < 2**24 else np.float64), full_size[1])
+    """Bilinear colours, float32 (N, 3), of a reduced uint8 picture at flat pixel indices of the full-size one."""
     columns = 1024  # remap wants a picture, and one not wider than 32767
     padding = -len(pixels) % columns
-    map_x, map_y = (
+    map_y, map_x = (
         np.pad((at + 0.5) * (small_side / full_side) - 0.5, (0, padding)).astype(np.float32).reshape(-1, columns)
-        for at, small_side, full_side in ((x, small.shape[1], full_size[1]), (y, small.shape[0], full_size[0]))
+        for at, small_side, full_side in zip(np.divmod(pixels, full_size[1]), small.shape, full_size, strict=False)
     )
     colours = cv2.remap(small, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return colours.reshape(-1, 3)[: len(pixels)]
+    return colours.reshape(-1, 3)[: len(pixels)].astype(np.float32)
 
 
 def _agree(foreground: np.ndarray, background: np.ndarray, alpha: np.ndarray, seen: np.ndarray) -> np.ndarray:

@@ -1,3 +1,5 @@
+import importlib
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -65,6 +67,17 @@ def test_linear_blends_light() -> None:
     alpha[:, :10] = 1
     out = composite(colour((255, 255, 255), (20, 20)), alpha, colour((0, 0, 0), (20, 20)), linear=True)
     assert abs(int(out[10, 15, 0]) - 188) <= 1  # half the light of white is sRGB 188
+
+
+def test_a_large_picture_soft_everywhere_equals_its_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(3)
+    frame, background = rng.integers(0, 256, (2, 90, 130, 3), dtype=np.uint8)
+    alpha = rng.uniform(0.1, 0.9, (90, 130)).astype(np.float32)
+    whole = composite(frame, alpha, background)
+    monkeypatch.setattr(importlib.import_module("vmfm.runtime.composite"), "PIECE", 1000)
+    np.testing.assert_array_equal(composite(frame, alpha, background), whole)
+    backwards = (picture[::-1].copy()[::-1] for picture in (frame, alpha, background))  # views, not contiguous
+    np.testing.assert_array_equal(composite(*backwards), whole)
 
 
 def test_inputs_stay_as_they_were() -> None:
