@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 _END = object()
 _POLL_SECONDS = 0.1
-_QUEUE_BYTES = 256 << 20
+_QUEUE_BYTES = 128 << 20
 _LONGEST_QUEUE = 8
 
 
