@@ -66,6 +66,7 @@ def scatter(alpha: np.ndarray, refined: np.ndarray, corners: np.ndarray) -> None
     values /= flat[pixels]
     flat[pixels] = 0
     np.add.at(flat, pixels, values)
+    flat[pixels] = np.minimum(flat[pixels], 1)  # an average of ones may round to a hair more
 
 
 def _highest_per_cell(x: np.ndarray) -> np.ndarray:

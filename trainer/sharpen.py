@@ -32,9 +32,9 @@ def guided_upsample(alpha: Tensor, image: Tensor, fine_image: Tensor) -> Tensor:
     y = luminance(image)
     covariance = mean(y * alpha) - mean(y) * mean(alpha)
     slope = covariance / ((mean(y * y) - mean(y) ** 2).clamp(min=0) + EDGE_CONTRAST**2)
-    offset = mean(alpha) - slope * mean(y)
+    offset = alpha - slope * y  # each pixel's own, so that no detail is averaged away
     size = fine_image.shape[-2:]
-    slope, offset = (F.interpolate(mean(v), size=size, mode="bilinear") for v in (slope, offset))
+    slope, offset = (F.interpolate(v, size=size, mode="bilinear") for v in (slope, offset))
     return (slope * luminance(fine_image) + offset).clamp(0, 1)
 
 
@@ -57,7 +57,7 @@ def gather(planes: Tensor, corners: Tensor) -> Tensor:
     offsets = torch.arange(PATCH_PX, device=planes.device)
     rows = corners[..., 0, None, None] + offsets[:, None]
     columns = corners[..., 1, None, None] + offsets
-    n, c, height, width = planes.shape
+    n, c, _, width = planes.shape
     flat = (rows * width + columns).flatten(1)[:, None].expand(-1, c, -1)
     patches = planes.flatten(2).gather(2, flat).view(n, c, corners.shape[1], PATCH_PX, PATCH_PX)
     return patches.transpose(1, 2).flatten(0, 1)
