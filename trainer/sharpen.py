@@ -13,7 +13,7 @@ RADIUS_PX, EDGE_CONTRAST, PATCH_PX, TEMPERATURE = 2, 0.03, 16, 0.1
 
 def luminance(image: Tensor) -> Tensor:
     """(N, 3, H, W) RGB -> (N, 1, H, W)."""
-    return (image * image.new_tensor((0.299, 0.587, 0.114)).view(1, 3, 1, 1)).sum(1, keepdim=True)
+    return 0.299 * image[:, 0:1] + 0.587 * image[:, 1:2] + 0.114 * image[:, 2:3]
 
 
 def fuse(alpha_s: Tensor, deviation_s: Tensor, alpha_d: Tensor, deviation_d: Tensor) -> tuple[Tensor, Tensor]:

@@ -53,8 +53,9 @@ def matting(model: VMFM, batch: Batch) -> Terms:
     thing = ((batch.alpha > 0.5) & (batch.person < 0.5) & (batch.person_known > 0)).float()
     known = batch.alpha_known * (1 + (OBJECT_WEIGHT - 1) * thing)
     terms = _modality_terms(model, batch, seen.segmentation, seen.depth, seen.heatmap)
+    deviations = {}
     for m, alpha in (("s", seen.alpha_s), ("d", seen.alpha_d)):
-        deviation = getattr(model.complementary, m)(batch.image, alpha.detach())
+        deviation = deviations[m] = getattr(model.complementary, m)(batch.image, alpha.detach())
         terms |= {
             f"matte_{m}": losses.matte_loss(alpha, batch.alpha, known),
             f"composite_{m}": losses.composite_loss(
@@ -62,7 +63,9 @@ def matting(model: VMFM, batch: Batch) -> Terms:
             ),
             f"deviation_{m}": losses.deviation_loss(deviation, alpha, batch.alpha, batch.alpha_known),
         }
-    return terms
+    # what people see: the fused matte teaches CL to tell the better net even where both are sure
+    fused, _ = sharpen.fuse(seen.alpha_s, deviations["s"], seen.alpha_d, deviations["d"])
+    return terms | {"matte_fused": losses.matte_loss(fused, batch.alpha, known)}
 
 
 def refine(model: VMFM, batch: Batch) -> Terms:
