@@ -16,9 +16,10 @@ from vmfm.trainer.data.compose import Composer
 from vmfm.trainer.data.folders import samples
 from vmfm.trainer.data.store import Store
 from vmfm.trainer.errors import TrainerError
+from vmfm.trainer.graphed import Objectives
 from vmfm.trainer.model import VMFM
 from vmfm.trainer.recipe import Recipe, Source
-from vmfm.trainer.stages import OBJECTIVES, Stage
+from vmfm.trainer.stages import Stage
 
 WARM_UP = 0.05  # share of a stage's steps in which the learning rate rises; then it falls as a cosine
 FINAL_RATE = 0.02  # of the stage's learning rate, at its end
@@ -144,7 +145,9 @@ class _Run:
             for path, weight in net.named_parameters():
                 (encoders if path.startswith("encoder.") and name != "complementary" else rest).append(weight)
         groups = [{"params": rest, "rate": 1.0}, {"params": encoders, "rate": ENCODER_RATE}]
-        self.optimizer = torch.optim.Adam([g for g in groups if g["params"]], betas=(0.9, 0.99))
+        fused = self.device.type == "cuda"
+        self.optimizer = torch.optim.Adam([g for g in groups if g["params"]], betas=(0.9, 0.99), fused=fused)
+        self.objectives = Objectives(self.model, stage, self.device)
         if self.optimizer_state is not None:
             self.optimizer.load_state_dict(self.optimizer_state)
             self.optimizer_state = None
@@ -185,21 +188,19 @@ class _Run:
         batch = composer.batch(stage.batch, height, width, seed, fine=stage.name == "refine")
         for group in self.optimizer.param_groups:
             group["lr"] = group["rate"] * learning_rate(stage, self.step)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
-            terms = OBJECTIVES[stage.name](self.model, batch)
+        terms = self.objectives(batch)
         loss = sum(stage.weights.get(name, 1.0) * value for name, value in terms.items() if value.requires_grad)
         self.optimizer.zero_grad()
         loss.backward()
-        nn.utils.clip_grad_norm_((p for g in self.optimizer.param_groups for p in g["params"]), CLIP)
+        nn.utils.clip_grad_norm_([p for g in self.optimizer.param_groups for p in g["params"]], CLIP, foreach=True)
         self.optimizer.step()
-        self._follow_average(min(AVERAGE, (1 + self.pictures // stage.batch) / (10 + self.pictures // stage.batch)))
+        self._follow_average(min(AVERAGE, (1 + self.step) / (10 + self.step)))
         return {name: value.detach() for name, value in terms.items()}
 
     @torch.no_grad()
     def _follow_average(self, keep: float) -> None:
         torch._foreach_lerp_(list(self.average.parameters()), list(self.model.parameters()), 1 - keep)
-        for mine, its in zip(self.average.buffers(), self.model.buffers(), strict=True):
-            mine.copy_(its)
+        torch._foreach_copy_(list(self.average.buffers()), list(self.model.buffers()))
 
     def save(self) -> None:
         """Both files, each whole or not at all."""

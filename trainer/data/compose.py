@@ -54,13 +54,14 @@ class Composer:
         torch_rng = torch.Generator(self.device).manual_seed(seed)
         fine_height, fine_width = DETAIL * height, DETAIL * width
         planes, points, flags = self._draw(size, fine_height, fine_width, rng)
+        points = torch.cat((points[..., :3] / DETAIL, points[..., 3:]), dim=-1)
         behind = self._behind(size, fine_height, fine_width, rng)
         if not fine:
             planes, behind = F.avg_pool2d(planes, DETAIL), F.avg_pool2d(behind, DETAIL)
         rgb, (alpha, alpha_unknown, person, person_unknown, depth) = planes[:, :3], planes[:, 3:].split(1, dim=1)
         composed, depth_known, sure = (f.view(-1, 1, 1, 1) for f in flags.unbind(1))
 
-        behind = _defocus(behind, torch_rng)
+        behind = self._defocus(behind, rng)
         rgb, behind = _colour_apart(rgb, behind, composed, torch_rng)
         crowd = composed * _chance(size, 0.12, torch_rng)  # a second person with his or her things, behind the first
         other_alpha = crowd * composed.roll(1, 0) * alpha.roll(1, 0)
@@ -94,7 +95,7 @@ class Composer:
             person_known=_trusted(F.max_pool2d(person_unknown, reduce)),
             depth=_stretch(small[5]),
             depth_known=depth_known,
-            heatmap=interactions.render(points / points.new_tensor((DETAIL, DETAIL, DETAIL, 1)), height, width),
+            heatmap=interactions.render(points, height, width),
             all_points_known=sure,
             fine_image=image,
             fine_alpha=union,
@@ -106,38 +107,40 @@ class Composer:
         which = rng.choice(len(self.stores), size, p=self.shares)
         planes, points, flags = [], [], []
         for s in np.unique(which):  # grouped by store: the order within a batch means nothing
-            store, count = self.stores[s], int((which == s).sum())
-            indices = rng.integers(len(store), size=count)
-            places = [store.placements[i] for i in indices]
-            matrices = torch.from_numpy(np.stack([crops.choose(p, width / height, rng) for p in places])).to(
-                self.device
-            )
-            chosen = torch.from_numpy(indices).to(self.device)
-            planes.append(store.crop(chosen, crops.grid(matrices, height, width)))
-            points.append(crops.move_points(store.points[chosen], matrices, height, width))
-            composed = torch.tensor([float(p.cutout) for p in places], device=self.device)
-            flags.append(torch.stack((composed, store.depth_known[chosen], store.sure_points[chosen]), 1))
-        return torch.cat(planes), torch.cat(points), torch.cat(flags)
+            store = self.stores[s]
+            indices, matrices = self._aim(store, int((which == s).sum()), width / height, rng)
+            planes.append(store.crop(self._send(indices), crops.grid(self._send(matrices), height, width)))
+            points.append(crops.move_points(store.points[indices], matrices, height, width))
+            composed = np.array([store.placements[i].cutout for i in indices], np.float32)
+            flags.append(np.stack((composed, store.depth_known[indices], store.sure_points[indices]), 1))
+        return torch.cat(planes), self._send(np.concatenate(points)), self._send(np.concatenate(flags))
 
     def _behind(self, size: int, height: int, width: int, rng: np.random.Generator) -> Tensor:
-        indices = rng.integers(len(self.backgrounds), size=size)
-        places = [self.backgrounds.placements[i] for i in indices]
-        matrices = torch.from_numpy(np.stack([crops.choose(p, width / height, rng) for p in places])).to(self.device)
-        planes = self.backgrounds.crop(torch.from_numpy(indices), crops.grid(matrices, height, width))
-        return planes[:, :3]
+        indices, matrices = self._aim(self.backgrounds, size, width / height, rng)
+        grid = crops.grid(self._send(matrices), height, width)
+        return self.backgrounds.crop(self._send(indices), grid)[:, :3]
+
+    def _defocus(self, behind: Tensor, rng: np.random.Generator) -> Tensor:
+        """Shallow depth of field, for every fifth background."""
+        chosen = np.flatnonzero(rng.random(len(behind)) < 0.2)
+        if len(chosen) == 0:
+            return behind
+        which = self._send(chosen)
+        return behind.index_copy(0, which, _blur(behind[which], behind.shape[-2] / 60))
+
+    @staticmethod
+    def _aim(store: Store, count: int, aspect: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Which pictures, (count,), and where to look in each, (count, 2, 3)."""
+        indices = rng.integers(len(store), size=count)
+        return indices, np.stack([crops.choose(store.placements[i], aspect, rng) for i in indices])
+
+    def _send(self, values: np.ndarray) -> Tensor:
+        """To the device without waiting for it."""
+        return torch.from_numpy(values).to(self.device, non_blocking=True)
 
 
 def _trusted(unknown: Tensor) -> Tensor:
     return (unknown < 0.02).float()
-
-
-def _defocus(behind: Tensor, rng: torch.Generator) -> Tensor:
-    """Shallow depth of field, for every fifth background."""
-    chosen = _chance(len(behind), 0.2, rng)[:, 0, 0, 0] > 0
-    behind = behind.clone()
-    if chosen.any():
-        behind[chosen] = _blur(behind[chosen], behind.shape[-2] / 60)
-    return behind
 
 
 def _chance(size: int, p: float, rng: torch.Generator) -> Tensor:
@@ -185,7 +188,7 @@ def _camera(image: Tensor, rng: torch.Generator):
 
     def colours(x: Tensor) -> Tensor:
         x = ((x * balance).clamp(1e-4, 1) ** gamma - mean) * contrast + mean
-        luma = (x * x.new_tensor((0.299, 0.587, 0.114)).view(1, 3, 1, 1)).sum(1, keepdim=True)
+        luma = 0.299 * x[:, 0:1] + 0.587 * x[:, 1:2] + 0.114 * x[:, 2:3]
         return torch.lerp(x, luma, grey.clamp(0, 1)).clamp(0, 1)
 
     image = colours(image)

@@ -81,11 +81,11 @@ def grid(matrices: Tensor, height: int, width: int) -> Tensor:
     return torch.einsum("nij,hwj->nhwi", matrices, points)
 
 
-def move_points(points: Tensor, matrices: Tensor, height: int, width: int) -> Tensor:
+def move_points(points: np.ndarray, matrices: np.ndarray, height: int, width: int) -> np.ndarray:
     """points (N, P, 4) x, y, sigma, confidence in source pixels -> in output pixels; those outside get confidence 0."""
     linear, offset = matrices[:, :, :2], matrices[:, :, 2]
-    unit = torch.linalg.solve(linear, (points[..., :2] - offset[:, None]).transpose(1, 2)).transpose(1, 2)
-    scale = height / torch.linalg.vector_norm(linear[:, :, 1], dim=1)
+    unit = (points[..., :2] - offset[:, None]) @ np.linalg.inv(linear).transpose(0, 2, 1)
+    scale = height / np.linalg.norm(linear[:, :, 1], axis=1)
     inside = ((unit > -0.02) & (unit < 1.02)).all(-1)
-    xy = unit * torch.tensor((width, height), device=points.device)
-    return torch.cat((xy, (points[..., 2] * scale[:, None])[..., None], (points[..., 3] * inside)[..., None]), -1)
+    moved = (unit * (width, height), points[..., 2:3] * scale[:, None, None], (points[..., 3] * inside)[..., None])
+    return np.concatenate(moved, axis=-1).astype(np.float32)

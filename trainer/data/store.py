@@ -25,8 +25,8 @@ class Placement:
 class Store:
     """Pictures of one folder as `canvas` (S, 8, side, side) uint8: RGB, then the planes of PLANES, top left aligned.
 
-    points (S, MAX_POINTS, 4): x, y, sigma in canvas pixels and confidence. known (S, 3): whether alpha or person,
-    depth, and *all* points are labelled. Beyond a picture's size the planes are 0, that is: known background.
+    points (S, MAX_POINTS, 4) float32 on the host: x, y, sigma in canvas pixels and confidence. depth_known and
+    sure_points (S,) on the host: 1 where there is a depth map, and where the points are all there are. Beyond a picture's size the planes are 0, that is: known background.
     """
 
     def __init__(self, samples: list[Sample], side: int, device: torch.device) -> None:
@@ -54,9 +54,7 @@ class Store:
             x, y, w, h = cv2.boundingRect((canvases[i, 3, :height, :width] > 127).astype(np.uint8))
             self.placements.append(Placement(width, height, (x, y, x + w, y + h) if w else None, sample.cutout))
         self.canvases = torch.from_numpy(canvases).to(device)
-        self.points = torch.from_numpy(points).to(device)
-        self.depth_known = torch.from_numpy(depth_known).to(device)
-        self.sure_points = torch.from_numpy(sure).to(device)
+        self.points, self.depth_known, self.sure_points = points, depth_known, sure
 
     def __len__(self) -> int:
         return len(self.placements)
@@ -64,7 +62,7 @@ class Store:
     def crop(self, indices: Tensor, grid: Tensor) -> Tensor:
         """Samples `canvases[indices]` at `grid` (N, H, W, 2) of canvas pixels -> (N, 8, H, W) float32 in [0, 1]."""
         side = self.canvases.shape[-1]
-        canvases = self.canvases[indices.to(self.canvases.device)].float() / 255
+        canvases = self.canvases[indices].float() / 255
         return torch.nn.functional.grid_sample(canvases, grid * (2 / side) - 1, align_corners=False)
 
 

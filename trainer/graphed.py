@@ -1,0 +1,55 @@
+"""The forward and backward pass of a training step as one CUDA graph per picture size.
+
+The small nets of `lite` launch thousands of short kernels a step; Python cannot issue them as fast as a GPU runs them.
+"""
+
+from dataclasses import fields
+
+import torch
+from torch import Tensor, nn
+from vmfm.trainer.data.compose import Batch
+from vmfm.trainer.model import VMFM
+from vmfm.trainer.stages import OBJECTIVES, Stage, Terms
+
+
+class Objective(nn.Module):
+    """A stage's loss terms as a module that takes a batch's tensors one by one, as graph capture wants it."""
+
+    def __init__(self, model: VMFM, stage: Stage, device: torch.device) -> None:
+        super().__init__()
+        self.model, self.stage, self.device = model, stage, device
+        self.names: tuple[str, ...] = ()
+
+    def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
+        batch = Batch(**{field.name: tensor for field, tensor in zip(fields(Batch), tensors, strict=True)})
+        # the cache of cast weights would outlive the capture
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda", cache_enabled=False):
+            terms = OBJECTIVES[self.stage.name](self.model, batch)
+        self.names = tuple(terms)
+        return tuple(terms.values())
+
+
+class Objectives:
+    """Gives a stage's terms for a batch: captured on CUDA, one graph per shape in one shared pool; eager elsewhere."""
+
+    def __init__(self, model: VMFM, stage: Stage, device: torch.device) -> None:
+        self.model, self.stage, self.device = model, stage, device
+        self.captured: dict[tuple[int, ...], tuple[Objective, nn.Module]] = {}
+        self.pool = torch.cuda.graph_pool_handle() if device.type == "cuda" else None
+
+    def __call__(self, batch: Batch) -> Terms:
+        tensors = tuple(getattr(batch, field.name) for field in fields(batch))
+        shape = tuple(batch.image.shape)
+        if shape not in self.captured:
+            self.captured[shape] = self._prepare(tensors)
+        objective, run = self.captured[shape]
+        values = run(*tensors)
+        return dict(zip(objective.names, values, strict=True))
+
+    def _prepare(self, tensors: tuple[Tensor, ...]) -> tuple[Objective, nn.Module]:
+        objective = Objective(self.model, self.stage, self.device)
+        if self.device.type != "cuda":
+            return objective, objective
+        sample = tuple(tensor.detach().clone() for tensor in tensors)
+        graphed = torch.cuda.make_graphed_callables(objective, sample, allow_unused_input=True, pool=self.pool)
+        return objective, graphed
