@@ -39,7 +39,8 @@ class NetConfig:
             raise TrainerError(
                 f"the net config has unknown fields {sorted(unknown)}; wanted a subset of {sorted(known)}"
             )
-        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+        plain: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
+        return cls(**plain)
 
 
 LITE = NetConfig("lite", 384 * 224, foreground_width=12, complementary_width=8, decoder_channels=(64, 48, 32, 24))

@@ -3,7 +3,9 @@
 The small nets of `lite` launch thousands of short kernels a step; Python cannot issue them as fast as a GPU runs them.
 """
 
+from collections.abc import Callable
 from dataclasses import fields
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -34,7 +36,7 @@ class Objectives:
 
     def __init__(self, model: VMFM, stage: Stage, device: torch.device) -> None:
         self.model, self.stage, self.device = model, stage, device
-        self.captured: dict[tuple[int, ...], tuple[Objective, nn.Module]] = {}
+        self.captured: dict[tuple[int, ...], tuple[Objective, Callable[..., Any]]] = {}
         self.pool = torch.cuda.graph_pool_handle() if device.type == "cuda" else None
 
     def __call__(self, batch: Batch) -> Terms:
@@ -46,7 +48,7 @@ class Objectives:
         values = run(*tensors)
         return dict(zip(objective.names, values, strict=True))
 
-    def _prepare(self, tensors: tuple[Tensor, ...]) -> tuple[Objective, nn.Module]:
+    def _prepare(self, tensors: tuple[Tensor, ...]) -> tuple[Objective, Callable[..., Any]]:
         objective = Objective(self.model, self.stage, self.device)
         if self.device.type != "cuda":
             return objective, objective

@@ -92,7 +92,8 @@ def _composer(recipe: Recipe, data: Path, device: torch.device) -> Composer:
 
 
 def _store(source: Source, data: Path, side: int, device: torch.device) -> Store:
-    found = samples(source.kind, data / source.path, data / source.labels if source.labels else None)
+    hints = {key: data / path for key in ("labels", "taught", "objects") if (path := getattr(source, key))}
+    found = samples(source.kind, data / source.path, exclude=source.exclude, **hints)
     if not found:
         raise TrainerError(f"no {source.kind} pictures in {data / source.path}; see the README for the layout of data")
     return Store(found, side, device)
@@ -105,7 +106,7 @@ class _Run:
         self.recipe, self.out, self.device = recipe, out, device
         self.model = model.to(device)
         if device.type == "cuda":
-            self.model = self.model.to(memory_format=torch.channels_last)
+            self.model = self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = deepcopy(self.model).eval().requires_grad_(False)
         self.stage_index, self.step, self.pictures = 0, 0, 0
         self.optimizer_state: dict[str, Any] | None = None
@@ -139,7 +140,8 @@ class _Run:
             self.stage_index, self.step = index, 0
         stage = self.recipe.stages[index]
         self.model.eval().requires_grad_(False)
-        encoders, rest = [], []
+        encoders: list[nn.Parameter] = []
+        rest: list[nn.Parameter] = []
         for name in stage.trains:
             net: nn.Module = self.model.get_submodule(name).train().requires_grad_(True)
             for path, weight in net.named_parameters():
@@ -189,7 +191,8 @@ class _Run:
         for group in self.optimizer.param_groups:
             group["lr"] = group["rate"] * learning_rate(stage, self.step)
         terms = self.objectives(batch)
-        loss = sum(stage.weights.get(name, 1.0) * value for name, value in terms.items() if value.requires_grad)
+        weighted = [stage.weights.get(name, 1.0) * value for name, value in terms.items() if value.requires_grad]
+        loss = sum(weighted, start=torch.zeros((), device=self.device))
         self.optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_([p for g in self.optimizer.param_groups for p in g["params"]], CLIP, foreach=True)

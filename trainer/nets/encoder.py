@@ -63,6 +63,9 @@ class Encoder(nn.Module):
     weights and gains little at the sizes we run at.
     """
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, blocks: int = 15) -> None:
         super().__init__()
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
@@ -70,17 +73,18 @@ class Encoder(nn.Module):
         self._conv_stem = nn.Conv2d(3, 32, 3, 2, padding=1, bias=False)
         self._bn0 = nn.BatchNorm2d(32, eps=1e-3)
         self._blocks = nn.ModuleList()
-        strides, channels = [], 32
+        strides, widths, channels = [], [], 32
         for stage in STAGES:
             for repeat in range(stage.repeats):
                 stride = stage.stride if repeat == 0 else 1
                 self._blocks.append(InvertedResidual(channels, stage, stride))
                 strides.append(stride)
+                widths.append(stage.channels)
                 channels = stage.channels
         self._blocks = self._blocks[:blocks]
         # a level ends where the next block halves the size, or at the last block
         self.taps = tuple(i for i in range(blocks) if i == blocks - 1 or strides[i + 1] == 2)
-        self.channels = tuple(self._blocks[i]._project_conv.out_channels for i in self.taps)
+        self.channels = tuple(widths[i] for i in self.taps)
 
     def forward(self, image: Tensor) -> list[Tensor]:
         x = nn.functional.relu6(self._bn0(self._conv_stem((image - self.mean) / self.std)))

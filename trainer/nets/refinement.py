@@ -14,11 +14,10 @@ class RefinementNet(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.layers = nn.Sequential(
-            conv(4, 4), conv(4, 8), conv(8, 8), conv(8, 4), nn.Conv2d(4, 1, 3, padding=1), nn.Tanh()
-        )
-        nn.init.zeros_(self.layers[4].weight)
-        nn.init.zeros_(self.layers[4].bias)
+        last = nn.Conv2d(4, 1, 3, padding=1)
+        for parameter in last.parameters():
+            nn.init.zeros_(parameter)
+        self.layers = nn.Sequential(conv(4, 4), conv(4, 8), conv(8, 8), conv(8, 4), last, nn.Tanh())
 
     def forward(self, patches: Tensor) -> Tensor:
         return torch.clamp(patches[:, :1] + self.layers(patches), 0, 1)
