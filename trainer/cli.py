@@ -80,10 +80,12 @@ class DataAction(StrEnum):
     PICTURES = "pictures"
     SOFTEN = "soften"
     OBJECTS = "objects"
+    TEACH = "teach"
 
 
 DATA_ACTIONS = """check: tell what is wrong. pictures: what `vmfm evaluate` scores, for other programs.
-soften: cut people out of labelled photos, with soft mattes. objects: pseudo-masks of things that only have boxes."""
+soften: cut people out of labelled photos, with soft mattes. objects: pseudo-masks of things that only have boxes.
+teach: labels for unlabelled photos from an earlier model, where it is sure."""
 
 
 def data(
@@ -95,6 +97,7 @@ def data(
     skip: Annotated[
         Path | None, typer.Option(help="A text file with the names of photos not to soften.", exists=True)
     ] = None,
+    checkpoint: Annotated[Path | None, typer.Option(help="The run whose model teaches.", exists=True)] = None,
 ) -> None:
     """Check a data folder, make training data from it, or write out the pictures that mattes are scored on."""
     from rich.console import Console
@@ -133,6 +136,13 @@ def data(
 
             skipped = skip.read_text(encoding="utf-8").split() if skip else ()
             counts = soften_folder(folder, out, pattern=pattern, skip=skipped, progress=progress)
+        elif action is DataAction.TEACH:
+            from vmfm.trainer.checkpoint import load_model
+            from vmfm.trainer.data.teach import teach_folder
+
+            if checkpoint is None:
+                raise TrainerError("`vmfm data teach` needs the model that teaches: --checkpoint RUN")
+            counts = teach_folder(load_model(checkpoint)[0], folder, out, progress=progress)
         else:
             from vmfm.trainer.data.weak_objects import weak_folder
 

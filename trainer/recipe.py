@@ -16,13 +16,17 @@ from vmfm.trainer.stages import OBJECTIVES, Stage
 class Source:
     """One folder of data below --data: its kind (a reader in data/folders.py) and its share of every batch.
 
-    labels: the folder of masks that cut-outs came from. optional: go on without it where it is missing.
+    labels: the folder of masks that cut-outs came from. taught, objects: folders of hints for what is not labelled.
+    exclude: names to leave out. optional: go on without it where it is missing.
     """
 
     kind: str
     path: str
     share: float = 1.0
     labels: str | None = None
+    taught: str | None = None
+    objects: str | None = None
+    exclude: tuple[str, ...] = ()
     optional: bool = False
 
 

@@ -1,7 +1,7 @@
 """Reads the folders of training data into samples; one reader per kind of folder, one sample per picture."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -12,6 +12,7 @@ from vmfm.trainer.data.interactions import lone_point, pair_point, points_of
 from vmfm.trainer.data.samples import Sample
 from vmfm.trainer.errors import TrainerError
 
+UNKNOWN = 128  # in a teacher's label
 DEV_SCENES = 10  # rendered scenes with seed % 10 == 1 are held out
 
 
@@ -65,7 +66,7 @@ def rendered(folder: Path, name: str, _: dict) -> Sample:
 def cutouts(folder: Path, name: str, entry: dict) -> Sample:
     """`NAME.webp` (RGBA): people cut out of photos with a soft matte; labels as in the photo's own folder."""
     rgba = read(folder / f"{name}.webp", cv2.IMREAD_UNCHANGED)
-    labels = Path(entry["_labels"])
+    labels = entry["_labels"]
     alpha = np.ascontiguousarray(rgba[..., 3])
     person, both = _grey(labels / "person" / f"{name}.png"), _grey(labels / "person_object" / f"{name}.png")
     depth = cv2.resize(_grey(labels / "depth" / f"{name}.png"), alpha.shape[::-1])
@@ -109,10 +110,11 @@ def people(folder: Path, name: str, entry: dict) -> Sample:
         x0, y0 = max(0, int(x - 0.1 * w)), max(0, int(y - 0.1 * h))
         unknown[y0 : int(y + 1.1 * h) + 1, x0 : int(x + 1.1 * w) + 1] = 255
     unknown[sure] = 0
+    alpha, unknown = _hinted(person, unknown, name, entry)
     return Sample(
         name,
         rgb=read(folder / "images" / f"{name}.jpg"),
-        alpha=person,
+        alpha=alpha,
         alpha_unknown=unknown,
         person=person,
         person_unknown=border(person, 5),
@@ -123,10 +125,15 @@ def people(folder: Path, name: str, entry: dict) -> Sample:
 
 
 def unlabelled(folder: Path, name: str, entry: dict) -> Sample:
-    """`images/` with pseudo-labels of depth and interaction only."""
+    """`images/` with pseudo-labels of depth and interaction, and what `hints` know of the matte."""
+    rgb = read(folder / "images" / f"{name}.jpg")
+    nothing = np.zeros(rgb.shape[:2], np.uint8)
+    alpha, unknown = _hinted(nothing, nothing + 255, name, entry)
     return Sample(
         name,
-        rgb=read(folder / "images" / f"{name}.jpg"),
+        rgb=rgb,
+        alpha=alpha,
+        alpha_unknown=unknown,
         depth=_depth(folder, name),
         points=points_of(entry, weigh=True),
         sure_points=False,
@@ -147,18 +154,29 @@ READERS: dict[str, Reader] = {
 
 
 def samples(
-    kind: str, folder: Path, labels: Path | None = None, *, split: str = "train", workers: int = 8
+    kind: str,
+    folder: Path,
+    labels: Path | None = None,
+    *,
+    taught: Path | None = None,
+    objects: Path | None = None,
+    exclude: Collection[str] = (),
+    split: str = "train",
+    workers: int = 8,
 ) -> list[Sample]:
     """All samples of one folder, in a fixed order.
 
-    kind: a name in READERS. labels: where `cutouts` find the masks they were cut with. split: "train" or "dev".
+    kind: a name in READERS. labels: where `cutouts` find the masks they were cut with. taught, objects: folders of
+    hints for photos whose matte is not labelled, as `vmfm data teach` and `vmfm data objects` write them.
+    exclude: names to leave out. split: "train" or "dev".
     Raises TrainerError on an unknown kind, a missing folder or an unreadable file.
     """
     if kind not in READERS:
         raise TrainerError(f"unknown kind of data {kind!r}; wanted one of {', '.join(READERS)}")
     if not folder.is_dir():
         raise TrainerError(f"there is no data folder {folder}; name the data with --data DIR")
-    entries = dict(_entries(kind, folder, labels, split))
+    hints = {"_labels": labels or folder, "_taught": taught, "_objects": objects}
+    entries = {name: entry | hints for name, entry in _entries(kind, folder, labels, split) if name not in exclude}
     with ThreadPoolExecutor(workers) as pool:
         return list(pool.map(partial(_load, READERS[kind], folder), entries.keys(), entries.values()))
 
@@ -190,7 +208,21 @@ def _entries(kind: str, folder: Path, labels: Path | None, split: str) -> Iterat
     suffix, where = ("webp", folder) if kind == "cutouts" else ("jpg", folder / "images")
     for path in sorted(where.glob(f"*.{suffix}")):
         if (path.stem in held_out) == (split == "dev") and path.stem in known:
-            yield path.stem, known[path.stem] | {"_labels": str(home)}
+            yield path.stem, known[path.stem]
+
+
+def _hinted(alpha: np.ndarray, unknown: np.ndarray, name: str, entry: dict) -> tuple[np.ndarray, np.ndarray]:
+    """alpha and alpha_unknown with what hints say where nothing is labelled: first the teacher, then the objects."""
+    alpha, unknown = alpha.copy(), unknown.copy()
+    if entry["_taught"] and (path := entry["_taught"] / f"{name}.png").exists():
+        label = _grey(path)
+        learned = (unknown > 0) & (label != UNKNOWN)
+        alpha[learned], unknown[learned] = label[learned], 0
+    if entry["_objects"] and (path := entry["_objects"] / f"{name}.png").exists():
+        label = _grey(path)
+        unknown[(label == 128) & (alpha == 0)] = 255  # inside an accepted box, but unsure
+        alpha[label == 255], unknown[label == 255] = 255, 0
+    return alpha, unknown
 
 
 def _hats(entry: dict, person: np.ndarray, both: np.ndarray) -> np.ndarray:
