@@ -34,9 +34,33 @@ def export(
             scores=kept_scores,
             on_net=lambda net: status.update(f"exporting {net}"),
         )
-    table = Table("net", "engine against torch", "rounding to fp16", title="difference of outputs in [0, 1], max / mean")
+    table = Table(
+        "net", "engine against torch", "rounding to fp16", title="difference of outputs in [0, 1], max / mean"
+    )
     for net in result.parity:
         table.add_row(net.net, str(net.engine), str(net.rounding))
     console.print(table)
     megabytes = sum(file.stat().st_size for file in result.bundle.path.iterdir()) / 1e6
     console.print(f"wrote {out} ({megabytes:.1f} MB)")
+
+
+def build(
+    bundle: Annotated[str, typer.Option(help="lite, full, or the folder of a bundle.")] = "lite",
+    flavor: Annotated[
+        str, typer.Option(help="rtx (GeForce RTX), tensorrt (any NVIDIA GPU), or the one that is there.")
+    ] = "auto",
+    gpu: Annotated[
+        str, typer.Option(help="auto (those here; all if there is none), all, or a list like sm86,sm89.")
+    ] = "auto",
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the engines; by default where VMFM looks.", show_default=False)
+    ] = None,
+    converter: Annotated[str, typer.Option(help="onnx, or torch2trt (needs --checkpoint).")] = "onnx",
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="For torch2trt: the checkpoint the bundle came from.", show_default=False)
+    ] = None,
+) -> None:
+    """Compile a bundle into FP16 TensorRT engines for this GPU, or for others."""
+    from vmfm.engine_build.build import build_and_tell
+
+    build_and_tell(bundle, flavor, gpu, out, converter, checkpoint)

@@ -5,3 +5,7 @@ from vmfm.runtime.errors import VmfmError
 
 class ExportError(VmfmError):
     """A checkpoint could not be turned into a bundle."""
+
+
+class BuildError(VmfmError):
+    """A bundle could not be turned into engines."""
