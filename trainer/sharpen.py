@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-RADIUS_PX, EDGE_CONTRAST, PATCH_PX, TEMPERATURE = 2, 0.03, 16, 0.1
+RADIUS_PX, EDGE_CONTRAST, PATCH_PX, TEMPERATURE = 1, 0.03, 16, 0.1
 
 
 def luminance(image: Tensor) -> Tensor:

@@ -1,0 +1,67 @@
+"""The trainer's tensors against the runtime's NumPy: the refinement is trained on exactly what it will be given."""
+
+import numpy as np
+import pytest
+import torch
+from vmfm.runtime import fusion, patches, upsample
+from vmfm.trainer import sharpen
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(3)
+
+
+def test_the_same_constants():
+    assert sharpen.RADIUS_PX == upsample.RADIUS_PX
+    assert sharpen.EDGE_CONTRAST == upsample.EDGE_CONTRAST
+    assert sharpen.PATCH_PX == patches.PATCH_PX
+    assert sharpen.TEMPERATURE == fusion.SOFTNESS
+
+
+def test_fuse(rng):
+    alphas, deviations = (list(rng.random((2, 1, 1, 8, 12), np.float32)) for _ in range(2))
+    alpha, deviation = np.empty_like(alphas[0]), np.empty_like(alphas[0])
+    fusion.fuse(alphas, deviations, alpha, deviation)
+    (a_s, a_d), (d_s, d_d) = (list(map(torch.from_numpy, maps)) for maps in (alphas, deviations))
+    ours = sharpen.fuse(a_s, d_s, a_d, d_d)
+    np.testing.assert_allclose(ours[0], alpha, atol=1e-6)
+    np.testing.assert_allclose(ours[1], deviation, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [(48, 64), (75, 113)])
+def test_upsample(rng, size):
+    frame = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
+    image, alpha_net = rng.random((1, 3, 24, 32), np.float32), rng.random((1, 1, 24, 32), np.float32)
+    alpha, deviation = np.empty(size, np.float32), np.empty(size, np.float32)
+    upsample.upsample(frame, image, alpha_net, alpha_net, alpha, deviation)
+    fine = torch.from_numpy(frame).permute(2, 0, 1)[None] / 255
+    ours = sharpen.guided_upsample(torch.from_numpy(alpha_net), torch.from_numpy(image), fine)
+    # the runtime rounds the frame's luminance to 8 bits, and slopes go up to about 10
+    np.testing.assert_allclose(ours[0, 0], alpha, atol=0.02)
+    assert np.abs(ours[0, 0].numpy() - alpha).mean() < 2e-3
+
+
+def test_top_patches_and_gather(rng):
+    frame = rng.integers(0, 256, (64, 96, 3), dtype=np.uint8)
+    alpha, deviation = rng.random((2, 64, 96), np.float32)
+    corners, cut = np.empty((10, 2), np.int32), np.empty((10, 4, 16, 16), np.float32)
+    patches.select(deviation, corners)
+    patches.gather(frame, alpha, corners, cut)
+    ours = sharpen.top_patches(torch.from_numpy(deviation)[None, None], 10)
+    np.testing.assert_array_equal(ours[0], corners)
+    planes = torch.cat((torch.from_numpy(alpha)[None], torch.from_numpy(frame).permute(2, 0, 1) / 255))
+    np.testing.assert_allclose(sharpen.gather(planes[None], ours), cut, atol=1e-6)
+
+
+def test_patches_of_several_pictures_stay_apart():
+    deviation = torch.zeros(2, 1, 32, 48)
+    deviation[0, 0, 20, 40] = deviation[1, 0, 3, 3] = 1
+    corners = sharpen.top_patches(deviation, 1)
+    assert corners.tolist() == [[[12, 32]], [[0, 0]]]
+    planes = torch.stack((torch.zeros(2, 32, 48), torch.ones(2, 32, 48)))
+    assert sharpen.gather(planes, corners).mean((1, 2, 3)).tolist() == [0, 1]
+
+
+def test_there_are_no_more_patches_than_cells():
+    assert sharpen.top_patches(torch.rand(1, 1, 32, 48), 100).shape == (1, 6, 2)
