@@ -1,0 +1,189 @@
+"""Batches: composition, what moves with a crop, what is unknown, and the same seed giving the same batch."""
+
+from dataclasses import fields, replace
+
+import numpy as np
+import pytest
+import torch
+from vmfm.trainer.data import compose, crops
+from vmfm.trainer.data.compose import Composer
+from vmfm.trainer.data.interactions import Point
+from vmfm.trainer.data.samples import Sample
+from vmfm.trainer.data.store import Placement, Store
+
+CPU = torch.device("cpu")
+SIDE = 128
+
+
+def disc(size=(96, 64), centre=(48, 32), radius=14.0):
+    """uint8 (H, W) with a soft edge."""
+    y, x = np.mgrid[: size[0], : size[1]]
+    return np.rint(255 * np.clip((radius - np.hypot(y - centre[0], x - centre[1])) / 6 + 0.5, 0, 1)).astype(np.uint8)
+
+
+def noise(size=(96, 64), seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (*size, 3), dtype=np.uint8)
+
+
+CUTOUT = Sample(
+    "cutout", noise(), disc(), person=disc(), depth=disc(), points=[Point(32.5, 48.5, (10, 10))], cutout=True
+)
+PHOTO = Sample("photo", noise(seed=1), disc(), person=disc(), points=[Point(32.5, 48.5, (10, 10))])
+EMPTY = Sample("empty", noise(seed=2), np.zeros((96, 64), np.uint8), person=np.zeros((96, 64), np.uint8))
+
+
+def composer(*samples):
+    stores = [(Store([sample], SIDE, CPU), 1.0) for sample in samples]
+    return Composer(stores, Store([EMPTY, replace(EMPTY, rgb=noise(seed=3))], SIDE, CPU), CPU)
+
+
+@pytest.fixture
+def plain(monkeypatch):
+    """A world with neither light nor camera: pictures are exactly what was composed."""
+    monkeypatch.setattr(compose, "_camera", lambda image, rng: (image, lambda colours: colours))
+    monkeypatch.setattr(compose, "_colour_apart", lambda rgb, behind, composed, rng: (rgb, behind))
+
+
+@pytest.mark.parametrize("fine", [False, True])
+def test_a_composed_picture_is_the_composition_equation(plain, fine):
+    batch = composer(CUTOUT).batch(16, 64, 96, seed=5, fine=fine)
+    assert batch.composed.min() == 1
+    mixed = batch.alpha * batch.foreground + (1 - batch.alpha) * batch.background
+    error = (mixed - batch.image).abs()
+    if fine:  # the equation holds at the finer size; averaging it holds to the variation of colours under a pixel
+        assert error.mean() < 0.01
+    else:
+        torch.testing.assert_close(mixed, batch.image, atol=1e-3, rtol=0)  # below alpha 0.001 F* is any colour
+    assert ((batch.alpha > 0.1) & (batch.alpha < 0.9)).any()
+
+
+def test_crowds_stay_a_composition_too(plain, monkeypatch):
+    monkeypatch.setattr(compose, "_chance", lambda size, p, rng: torch.ones(size, 1, 1, 1))
+    batch = composer(CUTOUT).batch(8, 64, 96, seed=5)
+    mixed = batch.alpha * batch.foreground + (1 - batch.alpha) * batch.background
+    torch.testing.assert_close(mixed, batch.image, atol=1e-3, rtol=0)  # below alpha 0.001 F* is any colour
+
+
+def test_light_and_camera_leave_truths_alone_and_colours_in_range(monkeypatch):
+    lit = composer(CUTOUT).batch(8, 64, 96, seed=5)
+    monkeypatch.setattr(compose, "_camera", lambda image, rng: (image, lambda colours: colours))
+    plain = composer(CUTOUT).batch(8, 64, 96, seed=5)
+    assert torch.equal(lit.alpha, plain.alpha) and torch.equal(lit.heatmap, plain.heatmap)
+    assert not torch.equal(lit.image, plain.image)
+    for field in fields(lit):
+        value = getattr(lit, field.name)
+        assert 0 <= value.min() and value.max() <= 1, field.name
+
+
+def test_photos_are_not_composed():
+    batch = composer(PHOTO).batch(4, 64, 64, seed=1)
+    assert batch.composed.max() == 0
+    assert torch.equal(batch.foreground, batch.image) and torch.equal(batch.background, batch.image)
+
+
+@pytest.mark.parametrize("fine", [False, True])
+def test_the_heatmap_moves_with_the_crop(plain, monkeypatch, fine):
+    monkeypatch.setattr(compose, "_chance", lambda size, p, rng: torch.zeros(size, 1, 1, 1))  # nobody behind
+    batch = composer(CUTOUT, PHOTO).batch(40, 64, 96, seed=9, fine=fine)
+    y, x = np.mgrid[:64, :96]
+    seen = 0
+    for alpha, heatmap in zip(batch.alpha[:, 0].numpy(), batch.heatmap[:, 0].numpy(), strict=True):
+        if np.concatenate((alpha[0], alpha[-1], alpha[:, 0], alpha[:, -1])).max() > 0.02:
+            continue  # the disc is cut off, so its centre is not to be told
+        row, column = np.unravel_index(heatmap.argmax(), heatmap.shape)
+        assert abs((alpha * y).sum() / alpha.sum() - row) < 1.5 and abs((alpha * x).sum() / alpha.sum() - column) < 1.5
+        seen += 1
+    assert seen >= 6
+
+
+@pytest.mark.parametrize("cutout", [False, True])
+def test_points_land_where_their_pixels_do(cutout):
+    rng = np.random.default_rng(4)
+    place = Placement(100, 120, (30, 20, 70, 110), cutout)
+    points = np.array([[[50.0, 60.0, 3.0, 1.0]]], np.float32)
+    for _ in range(50):
+        matrix = crops.choose(place, 1.5, rng)[None]
+        moved = crops.move_points(points, matrix, 64, 96)
+        grid = crops.grid(torch.from_numpy(matrix), 64, 96)[0].numpy()  # the source of every output pixel
+        x, y = moved[0, 0, :2]
+        if moved[0, 0, 3] == 0 or not (0 <= x < 96 and 0 <= y < 64):
+            continue
+        pixel_px = np.abs(np.linalg.det(matrix[0, :, :2] / (96, 64))) ** 0.5
+        assert np.hypot(*(grid[int(y), int(x)] - (50, 60))) <= pixel_px
+        assert moved[0, 0, 2] == pytest.approx(3 / pixel_px, rel=1e-4)
+
+
+def test_a_point_outside_the_crop_is_none():
+    look_left = np.array([[[40.0, 0, 0], [0, 40.0, 0]]], np.float32)
+    points = np.array([[[50.0, 20.0, 3.0, 1.0], [20.0, 20.0, 3.0, 0.7]]], np.float32)
+    assert crops.move_points(points, look_left, 64, 64)[0, :, 3].tolist() == pytest.approx([0, 0.7])
+
+
+def test_photo_crops_stay_inside_the_photo():
+    rng = np.random.default_rng(4)
+    for _ in range(100):
+        x, y, height = crops.photo_crop(Placement(100, 120, (30, 20, 70, 110), False), 0.75, rng)
+        assert x >= 0 and y >= 0 and x + 0.75 * height <= 100 + 1e-6 and y + height <= 120 + 1e-6
+
+
+@pytest.mark.parametrize("edge", ["left", "right", "bottom"])
+def test_who_is_cut_off_by_the_source_stays_at_the_crops_border(edge):
+    rng, width, height = np.random.default_rng(4), 100, 120
+    box = {"left": (0, 20, 60, 90), "right": (40, 20, 100, 90), "bottom": (30, 20, 70, 120)}[edge]
+    for _ in range(50):
+        x, y, crop_height = crops.cutout_crop(Placement(width, height, box, True), 1.2, rng)
+        if edge == "left":
+            assert x >= 0
+        elif edge == "right":
+            assert x + 1.2 * crop_height <= width + 1e-6
+        else:
+            assert y + crop_height <= height + 1e-6
+
+
+class TestUnknown:
+    def test_what_a_photo_does_not_know(self):
+        unknown = np.zeros((96, 64), np.uint8)
+        unknown[:48] = 255
+        batch = composer(replace(PHOTO, alpha_unknown=unknown)).batch(8, 64, 64, seed=2)
+        assert 0 < batch.alpha_known.mean() < 1
+        assert batch.person_known.min() == 1 and batch.depth_known.max() == 0
+
+    def test_no_matte_and_no_person_at_all(self):
+        batch = composer(replace(PHOTO, alpha=None, person=None, sure_points=False)).batch(4, 64, 64, seed=2)
+        assert batch.alpha_known.max() == 0 and batch.person_known.max() == 0
+        assert batch.all_points_known.max() == 0
+
+    def test_a_cutout_knows_all(self):
+        batch = composer(CUTOUT).batch(4, 64, 64, seed=2)
+        assert batch.alpha_known.min() == 1 and batch.depth_known.min() == 1
+
+    def test_one_unknown_fine_pixel_makes_the_pixel_unknown(self):
+        unknown = np.zeros((96, 64), np.uint8)
+        unknown[20:30, 20:30] = 255
+        batch = composer(replace(PHOTO, alpha_unknown=unknown)).batch(4, 64, 64, seed=2, fine=True)
+        shrunk = -torch.nn.functional.max_pool2d(-batch.fine_alpha_known, 2)
+        assert torch.equal(shrunk, batch.alpha_known)
+
+
+def test_the_finer_size():
+    batch = composer(CUTOUT).batch(2, 64, 96, seed=3, fine=True)
+    assert batch.image.shape == (2, 3, 64, 96) and batch.fine_image.shape == (2, 3, 128, 192)
+    torch.testing.assert_close(torch.nn.functional.avg_pool2d(batch.fine_alpha, 2), batch.alpha)
+
+
+def test_the_seed_is_all_the_chance_there_is():
+    torch.manual_seed(1)
+    first = composer(CUTOUT, PHOTO).batch(6, 64, 64, seed=2**40 + 7)
+    torch.manual_seed(2)
+    again, other = (composer(CUTOUT, PHOTO).batch(6, 64, 64, seed=seed) for seed in (2**40 + 7, 8))
+    for field in fields(first):
+        assert torch.equal(getattr(first, field.name), getattr(again, field.name)), field.name
+    assert not torch.equal(first.image, other.image)
+
+
+def test_shares():
+    drawn = Composer(
+        [(Store([CUTOUT], SIDE, CPU), 3.0), (Store([PHOTO], SIDE, CPU), 1.0)], Store([EMPTY], SIDE, CPU), CPU
+    )
+    composed = torch.cat([drawn.batch(50, 32, 32, seed=i).composed for i in range(4)])
+    assert composed.mean() == pytest.approx(0.75, abs=0.1)
