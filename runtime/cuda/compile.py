@@ -1,0 +1,129 @@
+"""kernels.cu -> machine code for one kind of GPU, by NVRTC: no GPU, no nvcc and no CUDA toolkit needed.
+
+NVRTC is a shared library (wheel nvidia-cuda-nvrtc, which torch and the extras of VMFM bring), called by ctypes.
+What was compiled is kept in the user's cache folder, under a name that holds everything it depends on.
+"""
+
+import ctypes
+import hashlib
+import importlib.util
+import os
+import re
+import sys
+import tempfile
+from functools import cache
+from pathlib import Path
+
+from vmfm.runtime.errors import BackendError
+
+SOURCE = Path(__file__).with_name("kernels.cu")
+_INSTALL = "pip install nvidia-cuda-nvrtc"
+
+
+def kernels_for(capability: tuple[int, int], *, half: bool = True) -> bytes:
+    """A cubin of all kernels for GPUs of that compute capability, e.g. (8, 9), from the cache or compiled now.
+
+    half: what nets read and write is float16, else float32. Raises BackendError.
+    """
+    nvrtc = load_nvrtc()
+    source = SOURCE.read_bytes()
+    options = [
+        f"--gpu-architecture=sm_{capability[0]}{capability[1]}",
+        "--std=c++17",
+        *([] if half else ["-DNET_FLOAT"]),
+    ]
+    key = hashlib.sha256(b"\0".join([source, nvrtc.version.encode(), *(option.encode() for option in options)]))
+    file = cache_folder() / "kernels" / f"sm{capability[0]}{capability[1]}-{key.hexdigest()[:32]}.cubin"
+    try:
+        # The digest in front tells a file that was cut short.
+        kept = file.read_bytes()
+        if hashlib.sha256(kept[32:]).digest() == kept[:32]:
+            return kept[32:]
+    except OSError:
+        pass
+    cubin = nvrtc.compile(source, SOURCE.name, options)
+    _keep(file, hashlib.sha256(cubin).digest() + cubin)
+    return cubin
+
+
+def cache_folder() -> Path:
+    """Where VMFM keeps what can be made again: $VMFM_CACHE, or the user's cache folder."""
+    if chosen := os.environ.get("VMFM_CACHE"):
+        return Path(chosen)
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "vmfm" / "cache"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vmfm"
+
+
+def _keep(file: Path, content: bytes) -> None:
+    """Writes a cache file whole or not at all. A cache that cannot be written costs time, and is no error."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=file.parent, prefix=f".{file.name}.", delete=False) as scratch:
+            scratch.write(content)
+        os.replace(scratch.name, file)
+    except OSError:
+        return
+
+
+class Nvrtc:
+    """The few functions of NVRTC that are needed."""
+
+    def __init__(self, library: ctypes.CDLL) -> None:
+        self._library = library
+        major, minor = ctypes.c_int(), ctypes.c_int()
+        self._call("nvrtcVersion", ctypes.byref(major), ctypes.byref(minor))
+        self.version = f"{major.value}.{minor.value}"
+
+    def compile(self, source: bytes, name: str, options: list[str]) -> bytes:
+        """The cubin of a CUDA source. Raises BackendError with the compiler's words."""
+        program = ctypes.c_void_p()
+        self._call("nvrtcCreateProgram", ctypes.byref(program), source, name.encode(), 0, None, None)
+        try:
+            texts = (ctypes.c_char_p * len(options))(*(option.encode() for option in options))
+            code = self._library.nvrtcCompileProgram(program, len(options), texts)
+            if code:
+                raise BackendError(
+                    f"NVRTC {self.version} cannot compile {name} with {' '.join(options)}: "
+                    f"{self._text(code)}\n{self._get('ProgramLog', program).decode(errors='replace').strip(chr(0))}"
+                )
+            return self._get("CUBIN", program)
+        finally:
+            self._call("nvrtcDestroyProgram", ctypes.byref(program))
+
+    def _get(self, what: str, program: ctypes.c_void_p) -> bytes:
+        size = ctypes.c_size_t()
+        self._call(f"nvrtcGet{what}Size", program, ctypes.byref(size))
+        buffer = ctypes.create_string_buffer(size.value)
+        self._call(f"nvrtcGet{what}", program, buffer)
+        return buffer.raw
+
+    def _call(self, function: str, *arguments: object) -> None:
+        if code := getattr(self._library, function)(*arguments):
+            raise BackendError(f"NVRTC failed in {function}: {self._text(code)}")
+
+    def _text(self, code: int) -> str:
+        self._library.nvrtcGetErrorString.restype = ctypes.c_char_p
+        return self._library.nvrtcGetErrorString(code).decode()
+
+
+@cache
+def load_nvrtc() -> Nvrtc:
+    """NVRTC from its wheel, or else from the system. Raises BackendError where there is none."""
+    failures = []
+    for name in [*map(str, _wheels()), "libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so"]:
+        try:
+            return Nvrtc(ctypes.CDLL(name))
+        except OSError as error:
+            failures.append(str(error))
+    raise BackendError(f"NVRTC, which compiles VMFM's GPU kernels, is not installed ({failures[0]}); {_INSTALL}")
+
+
+def _wheels() -> list[Path]:
+    """The libraries that pip has installed, the newest first: nvidia/cu13/lib, nvidia/cuda_nvrtc/lib and so on."""
+    spec = importlib.util.find_spec("nvidia")
+    folders = map(Path, spec.submodule_search_locations or []) if spec else []
+    found = [file for folder in folders for file in folder.glob("*/lib/libnvrtc.so.*")]
+    found += [file for folder in map(Path, sys.path) for file in folder.glob("torch/lib/libnvrtc*.so*")]
+    plain = [file for file in found if re.fullmatch(r"libnvrtc(-\w+)?\.so\.\d+(\.\d+)?", file.name)]
+    return sorted(plain, key=lambda file: [int(part) for part in re.findall(r"\d+", file.suffix)], reverse=True)

@@ -1,0 +1,311 @@
+"""kernels.cu: compiled for every GPU we support, and run on the CPU (see cuda_on_host.hpp) against its definitions."""
+
+import ctypes
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+from vmfm.apps.media.backgrounds import BlurBackground
+from vmfm.runtime.backends.base import SlotShape
+from vmfm.runtime.composite import composite
+from vmfm.runtime.cuda.compile import SOURCE, kernels_for
+from vmfm.runtime.cuda.compositing import CompositeShape, Compositor, composite_layout
+from vmfm.runtime.cuda.launch import Launch, geometry, pack, signatures
+from vmfm.runtime.cuda.nv12 import BT601, BT709, Coding, nv12_to_rgb, rgb_to_nv12
+from vmfm.runtime.cuda.operations import CHOOSE_THREADS, Operations, memory_layout, scratch_layout, tensor_layout
+from vmfm.runtime.fusion import fuse
+from vmfm.runtime.graph import GRAPH, PATCH_PX, build_graph
+from vmfm.runtime.patches import LEAST_DEVIATION, gather, scatter, select
+from vmfm.runtime.preprocess import preprocess
+from vmfm.runtime.temporal import blend_previous, trust_in_previous
+from vmfm.runtime.upsample import upsample
+
+NODES = {node.name: node for node in GRAPH}
+HALF = 1e-3  # half precision on [0, 1], twice rounded
+CAPABILITIES = [(7, 5), (8, 0), (8, 6), (8, 9), (9, 0), (12, 0)]
+SHAPES = {
+    "landscape": SlotShape((120, 213), (64, 96), 8),
+    "portrait": SlotShape((201, 99), (96, 64), 8),
+    "smaller than the nets": SlotShape((40, 90), (64, 96), 40),
+    "smaller than a patch": SlotShape((9, 7), (64, 64), 8),
+    "one pixel": SlotShape((1, 1), (64, 64), 8),
+    "many overlapping patches": SlotShape((70, 50), (64, 64), 64),
+}
+
+
+@pytest.mark.parametrize("half", [True, False], ids=["half", "float"])
+@pytest.mark.parametrize("capability", CAPABILITIES, ids=lambda capability: "sm{}{}".format(*capability))
+def test_every_kernel_compiles(capability: tuple[int, int], half: bool, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("VMFM_CACHE", str(tmp_path))
+    cubin = kernels_for(capability, half=half)
+    assert cubin.startswith(b"\x7fELF")
+    assert all(name.encode() in cubin for name in signatures())
+    (kept,) = (tmp_path / "kernels").iterdir()
+    kept.write_bytes(kept.read_bytes()[:-1])
+    assert kernels_for(capability, half=half) == cubin, "a file cut short is made again"
+    assert kernels_for(capability, half=half) == cubin
+
+
+class HostKernels:
+    """kernels.cu compiled for this computer's CPU; the addresses that launches take are those of NumPy arrays."""
+
+    def __init__(self, folder: Path) -> None:
+        shim = Path(__file__).with_name("cuda_on_host.hpp")
+        together = {"choose"}
+        calls = "".join(
+            f'    if (!strcmp(name, "{name}")) return launch({name}, sizes, arguments, {str(name in together).lower()});\n'
+            for name in signatures()
+        )
+        main = folder / "kernels.cpp"
+        main.write_text(
+            f'#include "{shim}"\n#include "{SOURCE}"\n'
+            'extern "C" void run(const char* name, const unsigned* sizes, void** arguments) {\n' + calls + "}\n"
+        )
+        library = folder / "kernels.so"
+        command = ["g++", "-std=c++20", "-O1", "-Wall", "-shared", "-fPIC", "-pthread", "-o", library, main]
+        subprocess.run(command, check=True)
+        self._run = ctypes.CDLL(str(library)).run
+
+    def prepare(
+        self, name: str, extent: tuple[int, ...], *arguments: float, block: tuple[int, int, int] | None = None
+    ) -> Launch:
+        if name == "choose":
+            extent, block = (64,), (64, 1, 1)  # a thread of the system for each: fewer will do
+        packed, values = pack(name, arguments)
+        sizes = (ctypes.c_uint * 6)(*(size for sizes in geometry(extent, block) for size in sizes))
+
+        def launch(stream: int) -> None:
+            self._run(name.encode(), sizes, packed)
+            assert values
+
+        return launch
+
+
+@pytest.fixture(scope="module")
+def kernels(tmp_path_factory: pytest.TempPathFactory) -> HostKernels:
+    return HostKernels(tmp_path_factory.mktemp("kernels"))
+
+
+class Bench:
+    """A slot of random tensors in host memory, and a way to run one operation on it."""
+
+    def __init__(self, kernels: HostKernels, shape: SlotShape, nodes=GRAPH) -> None:
+        rng = np.random.default_rng(0)
+        layouts = {**tensor_layout(shape, nodes), **scratch_layout(shape), **memory_layout(shape)}
+        self.arrays = {
+            name: rng.integers(0, 256, size).astype(kind) if kind is np.uint8 else rng.random(size).astype(kind)
+            for name, (size, kind) in layouts.items()
+        }
+        highest = [max(side - PATCH_PX, 0) for side in shape.frame_size]
+        self.arrays["corners"][:] = rng.integers(0, highest, (shape.patches, 2), endpoint=True)
+        addresses = {name: array.ctypes.data for name, array in self.arrays.items()}
+        self.nodes = {node.name: node for node in nodes}
+        self.operations = Operations(kernels, shape, nodes, addresses)
+        self.before = {name: array.astype(_host_type(array)) for name, array in self.arrays.items()}
+
+    def run(self, name: str, *, first: bool = False) -> tuple[np.ndarray, ...]:
+        node = self.nodes[name]
+        self.operations.run(node, 0, first=first)
+        return tuple(self.arrays[written].astype(_host_type(self.arrays[written])) for written in node.writes)
+
+
+def _host_type(array: np.ndarray) -> np.dtype:
+    return np.dtype(np.float32) if array.dtype == np.float16 else array.dtype
+
+
+@pytest.fixture(params=sorted(SHAPES))
+def bench(request: pytest.FixtureRequest, kernels: HostKernels) -> Bench:
+    return Bench(kernels, SHAPES[request.param])
+
+
+def test_preprocess(bench: Bench) -> None:
+    expected = np.empty_like(bench.before["image"])
+    preprocess(bench.before["frame"], expected)
+    (image,) = bench.run("preprocess")
+    # The definition shrinks by halves and rounds each time; one level is what that may cost.
+    np.testing.assert_allclose(image, expected, atol=1.01 / 255 + HALF)
+
+
+def test_fuse(bench: Bench) -> None:
+    b = bench.before
+    alpha, deviation = np.empty_like(b["alpha_net"]), np.empty_like(b["alpha_net"])
+    fuse([b["alpha_s"], b["alpha_d"]], [b["deviation_s"], b["deviation_d"]], alpha, deviation)
+    for got, expected in zip(bench.run("fuse"), (alpha, deviation), strict=True):
+        np.testing.assert_allclose(got, expected, atol=1e-6)
+
+
+def test_fuse_of_one_net(kernels: HostKernels) -> None:
+    bench = Bench(kernels, SHAPES["landscape"], build_graph("d"))
+    alpha, deviation = bench.run("fuse")
+    np.testing.assert_array_equal(alpha, bench.before["alpha_d"])
+    np.testing.assert_array_equal(deviation, bench.before["deviation_d"])
+
+
+def test_upsample(bench: Bench) -> None:
+    b = bench.before
+    alpha, deviation = np.empty_like(b["alpha"]), np.empty_like(b["alpha"])
+    upsample(b["frame"], b["image"], b["alpha_net"], b["deviation_net"], alpha, deviation)
+    for got, expected in zip(bench.run("upsample"), (alpha, deviation), strict=True):
+        np.testing.assert_allclose(got, expected, atol=3e-4)
+
+
+def test_select(bench: Bench) -> None:
+    expected = np.empty_like(bench.before["corners"])
+    select(bench.before["deviation"], expected)
+    (corners,) = bench.run("select")
+    np.testing.assert_array_equal(corners, expected)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        lambda rng, size: np.round(rng.random(size) * 3) / 3,  # ties
+        lambda rng, size: rng.random(size) * LEAST_DEVIATION * 1.02,  # few cells are worth a patch
+        lambda rng, size: rng.random(size) * LEAST_DEVIATION / 2,  # none is
+        lambda rng, size: np.zeros(size),
+        lambda rng, size: np.ones(size),
+    ],
+    ids=["ties", "few", "none", "zeros", "ones"],
+)
+def test_select_from_special_maps(kernels: HostKernels, values: Callable[..., np.ndarray]) -> None:
+    bench = Bench(kernels, SlotShape((333, 517), (64, 96), 100))
+    deviation = values(np.random.default_rng(1), (333, 517)).astype(np.float32)
+    bench.arrays["deviation"][:] = deviation
+    expected = np.empty_like(bench.before["corners"])
+    select(deviation, expected)
+    (corners,) = bench.run("select")
+    np.testing.assert_array_equal(corners, expected)
+
+
+def test_gather(bench: Bench) -> None:
+    b = bench.before
+    expected = np.empty_like(b["patches"])
+    gather(b["frame"], b["alpha"], b["corners"], expected)
+    (patches,) = bench.run("gather")
+    np.testing.assert_allclose(patches, expected, atol=HALF)
+
+
+def test_scatter(bench: Bench) -> None:
+    b = bench.before
+    expected = b["alpha"].copy()
+    scatter(expected, b["refined"], b["corners"])
+    (alpha,) = bench.run("scatter")
+    np.testing.assert_allclose(alpha, expected, atol=1e-6)
+
+
+def test_temporal(bench: Bench) -> None:
+    b = bench.before
+    image = np.clip(b["previous_image"] + 0.02 * (b["image"] > 0.5), 0, 1).astype(np.float16)
+    bench.arrays["image"][:] = image
+    trust = trust_in_previous(image.astype(np.float32), b["previous_image"], b["deviation_net"])
+    expected = b["alpha"].copy()
+    blend_previous(expected, b["previous_alpha"].copy(), trust, np.empty_like(expected))
+    (alpha,) = bench.run("temporal")
+    np.testing.assert_allclose(alpha, expected, atol=HALF)
+    np.testing.assert_array_equal(bench.arrays["previous_alpha"], alpha)
+    np.testing.assert_array_equal(bench.arrays["previous_image"], image)
+
+
+def test_a_first_frame_leans_on_nothing(bench: Bench) -> None:
+    (alpha,) = bench.run("temporal", first=True)
+    np.testing.assert_array_equal(alpha, bench.before["alpha"])
+    np.testing.assert_array_equal(bench.arrays["previous_alpha"], alpha)
+    np.testing.assert_array_equal(bench.arrays["previous_image"], bench.arrays["image"])
+
+
+class Over:
+    """A Compositor in host memory."""
+
+    def __init__(self, kernels: HostKernels, size: tuple[int, int]) -> None:
+        shape = CompositeShape(size)
+        self.arrays = {name: np.zeros(*layout) for name, layout in composite_layout(shape).items()}
+        self.compositor = Compositor(kernels, shape, {name: a.ctypes.data for name, a in self.arrays.items()})
+
+    def __call__(self, frame: np.ndarray, alpha: np.ndarray, **options) -> np.ndarray:
+        out = np.zeros_like(frame)
+        if isinstance(background := options.get("background"), np.ndarray):
+            options["background"] = background.ctypes.data
+        self.compositor.over(0, frame.ctypes.data, alpha.ctypes.data, out.ctypes.data, **options)
+        return out
+
+
+def picture(size: tuple[int, int], seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """A frame of smooth noise, and a disc of alpha with a soft edge."""
+    rng = np.random.default_rng(seed)
+    noise = cv2.resize(rng.random((7, 9, 3), np.float32), size[::-1], interpolation=cv2.INTER_CUBIC)
+    y, x = np.mgrid[: size[0], : size[1]]
+    inside = min(size) / 3 - np.hypot(y - size[0] / 2, x - size[1] / 2)
+    return np.clip(noise * 255, 0, 255).astype(np.uint8), np.clip(inside / 8 + 0.5, 0, 1).astype(np.float32)
+
+
+@pytest.mark.parametrize("linear", [False, True], ids=["gamma", "linear"])
+@pytest.mark.parametrize("size", [(90, 120), (450, 333), (1, 1), (5, 300)], ids=str)
+def test_composite(kernels: HostKernels, size: tuple[int, int], linear: bool) -> None:
+    frame, alpha = picture(size)
+    background = picture(size, 1)[0]
+    expected = composite(frame, alpha, background, linear=linear).astype(int)
+    got = Over(kernels, size)(frame, alpha, background=background, linear=linear).astype(int)
+    # The definition samples colours in 32 steps between pixels and rounds while it shrinks.
+    assert np.abs(got - expected).max() <= 3
+    assert np.abs(got - expected).mean() <= 0.05
+
+
+def test_composite_over_a_colour(kernels: HostKernels) -> None:
+    frame, alpha = picture((90, 120))
+    over = Over(kernels, (90, 120))
+    background = np.full_like(frame, (10, 200, 30))
+    np.testing.assert_array_equal(over(frame, alpha, colour=(10, 200, 30)), over(frame, alpha, background=background))
+
+
+@pytest.mark.parametrize("size", [(360, 480), (50, 80), (1, 1)], ids=str)
+def test_a_blurred_background(kernels: HostKernels, size: tuple[int, int]) -> None:
+    frame, alpha = picture(size)
+    over = Over(kernels, size)
+    background = over.compositor.blur_background(0, frame.ctypes.data, alpha.ctypes.data)
+    assert background == over.arrays["background"].ctypes.data
+    frame_in_time = SimpleNamespace(image=frame)
+    expected = BlurBackground().behind(frame_in_time, alpha).astype(int)  # type: ignore[arg-type]
+    difference = np.abs(over.arrays["background"].astype(int) - expected)
+    assert difference.max() <= 3 and difference.mean() <= 1
+
+
+@pytest.mark.parametrize("coding", [BT709, BT601, Coding(full_range=True)], ids=["709", "601", "full range"])
+@pytest.mark.parametrize("size", [(32, 48), (7, 5), (1, 1)], ids=str)
+def test_nv12(kernels: HostKernels, size: tuple[int, int], coding: Coding) -> None:
+    height, width = size
+    frame, pitch = picture(size)[0], width + 11
+    rows = height + (height + 1) // 2
+    surface = np.zeros((rows, pitch), np.uint8)
+    luma, chroma = surface.ctypes.data, surface.ctypes.data + height * pitch
+    constants = (coding.red, coding.blue, *coding.levels)
+    chroma_size = ((width + 1) // 2, (height + 1) // 2)
+    encode = (frame.ctypes.data, height, width, luma, chroma, pitch, *constants)
+    kernels.prepare("rgb_to_nv12", chroma_size, *encode)(0)
+    expected_luma, expected_chroma = rgb_to_nv12(frame, coding)
+    got_chroma = surface[height:, : chroma_size[0] * 2].reshape(expected_chroma.shape)
+    assert np.abs(surface[:height, :width].astype(int) - expected_luma).max() <= 1
+    assert np.abs(got_chroma.astype(int) - expected_chroma).max() <= 1
+    back = np.zeros_like(frame)
+    kernels.prepare("nv12_to_rgb", (width, height), luma, chroma, pitch, back.ctypes.data, height, width, *constants)(0)
+    expected = nv12_to_rgb(surface[:height, :width].copy(), got_chroma, coding)
+    assert np.abs(back.astype(int) - expected).max() <= 1
+
+
+def test_nv12_agrees_with_opencv() -> None:
+    frame = picture((32, 48))[0]
+    luma, chroma = rgb_to_nv12(frame, BT601)
+    planes = cv2.cvtColor(frame, cv2.COLOR_RGB2YUV_I420)
+    assert np.abs(luma.astype(int) - planes[:32]).max() <= 1
+    decoded = cv2.cvtColorTwoPlane(luma, chroma, cv2.COLOR_YUV2RGB_NV12)
+    assert np.abs(nv12_to_rgb(luma, chroma, BT601).astype(int) - decoded).max() <= 2
+
+
+def test_a_launch_with_too_few_arguments_is_refused(kernels: HostKernels) -> None:
+    with pytest.raises(TypeError, match="takes 8 arguments, got 1"):
+        kernels.prepare("fuse", (1,), 0)
+    assert geometry((1000,), None) == ((4, 1, 1), (256, 1, 1))
+    assert geometry((CHOOSE_THREADS,), (CHOOSE_THREADS, 1, 1)) == ((1, 1, 1), (CHOOSE_THREADS, 1, 1))
