@@ -45,6 +45,7 @@ class _Rewriter:
         # Constants have no type until a node asks for one; all others are turned by a Cast.
         self.constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in self.graph.initializer}
         self.types = {value.name: TensorProto.FLOAT16 for value in self.graph.input}
+        self.inputs = set(self.types)
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: dict[str, onnx.TensorProto] = {}
         self.alias: dict[str, str] = {}  # what a Cast of the original is called here
@@ -89,7 +90,12 @@ class _Rewriter:
         if node.op_type in HALF:
             return TensorProto.FLOAT16
         read = {self.types.get(self.alias.get(name, name)) for name in node.input}
-        return TensorProto.FLOAT if node.op_type in SINGLE or TensorProto.FLOAT in read else TensorProto.FLOAT16
+        is_single = node.op_type in SINGLE or TensorProto.FLOAT in read or self._normalises(node)
+        return TensorProto.FLOAT if is_single else TensorProto.FLOAT16
+
+    def _normalises(self, node: onnx.NodeProto) -> bool:
+        """Whether a node does arithmetic on what the net reads, as with the mean and the deviation of pictures."""
+        return node.op_type in ("Sub", "Mul", "Div", "Add") and any(name in self.inputs for name in node.input)
 
     def _as(self, name: str, kind: int) -> str:
         """The name under which a value is there as `kind`; makes it so if need be."""
