@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ from vmfm.trainer.config import NetConfig
 from vmfm.trainer.errors import TrainerError
 from vmfm.trainer.model import VMFM
 
-WEIGHTS, STATE = "weights.safetensors", "state.pt"
+WEIGHTS, STATE, SPOILED = "weights.safetensors", "state.pt", "spoiled_batch.pt"
+VERSION = 2  # of what a state holds
+FRESH_START = "begin anew in another --out, from the weights beside it if you name them as `start` in the recipe"
 
 
 def save_weights(folder: Path, model: VMFM, trained: dict[str, Any]) -> Path:
@@ -72,17 +75,33 @@ def load_unique_state(model: VMFM, tensors: dict[str, torch.Tensor], origin: str
 
 def save_state(folder: Path, state: dict[str, Any]) -> None:
     """Everything a resumed run needs; whole or not at all."""
-    final, partial = folder / STATE, folder / f".{STATE}.{os.getpid()}"
+    _save(folder / STATE, {"version": VERSION} | state)
+
+
+def save_batch(folder: Path, tensors: dict[str, torch.Tensor]) -> Path:
+    """The batch on which a training went wrong, for inspection with torch.load."""
+    return _save(folder / SPOILED, {name: tensor.cpu() for name, tensor in tensors.items()})
+
+
+def _save(final: Path, values: dict[str, Any]) -> Path:
+    partial = final.with_name(f".{final.name}.{os.getpid()}")
     try:
-        torch.save(state, partial)
+        torch.save(values, partial)
         os.replace(partial, final)
     finally:
         partial.unlink(missing_ok=True)
+    return final
 
 
 def load_state(folder: Path, device: torch.device) -> dict[str, Any]:
-    """What `save_state` wrote. Raises TrainerError where there is nothing to resume."""
+    """What `save_state` wrote. Raises TrainerError where there is nothing to resume, or it is damaged."""
     file = folder / STATE
     if not file.is_file():
         raise TrainerError(f"nothing to resume in {folder}: no {STATE}; leave out --resume to begin anew")
-    return torch.load(file, map_location=device, weights_only=True)
+    try:
+        state = torch.load(file, map_location=device, weights_only=True)
+    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise TrainerError(f"{file} is damaged; {FRESH_START}") from error
+    if state.get("version") != VERSION:
+        raise TrainerError(f"{file} was written by another version of VMFM; {FRESH_START}")
+    return state

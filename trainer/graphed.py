@@ -10,33 +10,32 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from vmfm.trainer.data.compose import Batch
-from vmfm.trainer.model import VMFM
-from vmfm.trainer.stages import OBJECTIVES, Stage, Terms
+from vmfm.trainer.stages import Nets, Objective, Stage, Terms
 
 
-class Objective(nn.Module):
-    """A stage's loss terms as a module that takes a batch's tensors one by one, as graph capture wants it."""
+class ObjectiveModule(nn.Module):
+    """An objective as a module that takes a batch's tensors one by one, as graph capture wants it."""
 
-    def __init__(self, model: VMFM, stage: Stage, device: torch.device) -> None:
+    def __init__(self, objective: Objective, nets: Nets, stage: Stage, device: torch.device) -> None:
         super().__init__()
-        self.model, self.stage, self.device = model, stage, device
+        self.objective, self.nets, self.stage, self.device = objective, nets, stage, device
         self.names: tuple[str, ...] = ()
 
     def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
         batch = Batch(**{field.name: tensor for field, tensor in zip(fields(Batch), tensors, strict=True)})
         # the cache of cast weights would outlive the capture
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda", cache_enabled=False):
-            terms = OBJECTIVES[self.stage.name](self.model, batch)
+            terms = self.objective(self.nets, batch, self.stage)
         self.names = tuple(terms)
         return tuple(terms.values())
 
 
-class Objectives:
-    """Gives a stage's terms for a batch: captured on CUDA, one graph per shape in one shared pool; eager elsewhere."""
+class GraphedObjective:
+    """Gives the terms for a batch: captured on CUDA, one graph per shape in one shared pool; eager elsewhere."""
 
-    def __init__(self, model: VMFM, stage: Stage, device: torch.device) -> None:
-        self.model, self.stage, self.device = model, stage, device
-        self.captured: dict[tuple[int, ...], tuple[Objective, Callable[..., Any]]] = {}
+    def __init__(self, objective: Objective, nets: Nets, stage: Stage, device: torch.device) -> None:
+        self.objective, self.nets, self.stage, self.device = objective, nets, stage, device
+        self.captured: dict[tuple[int, ...], tuple[ObjectiveModule, Callable[..., Any]]] = {}
         self.pool = torch.cuda.graph_pool_handle() if device.type == "cuda" else None
 
     def __call__(self, batch: Batch) -> Terms:
@@ -48,8 +47,8 @@ class Objectives:
         values = run(*tensors)
         return dict(zip(objective.names, values, strict=True))
 
-    def _prepare(self, tensors: tuple[Tensor, ...]) -> tuple[Objective, Callable[..., Any]]:
-        objective = Objective(self.model, self.stage, self.device)
+    def _prepare(self, tensors: tuple[Tensor, ...]) -> tuple[ObjectiveModule, Callable[..., Any]]:
+        objective = ObjectiveModule(self.objective, self.nets, self.stage, self.device)
         if self.device.type != "cuda":
             return objective, objective
         sample = tuple(tensor.detach().clone() for tensor in tensors)

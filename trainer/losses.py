@@ -33,7 +33,7 @@ def matte_loss(alpha: Tensor, truth: Tensor, known: Tensor) -> Tensor:
 
 def composite_loss(alpha: Tensor, foreground: Tensor, background: Tensor, image: Tensor, known: Tensor) -> Tensor:
     """L_com = |a F* + (1 - a) B* - I| (Eq. 4); colours (N, 3, H, W), known (N, 1, 1, 1): are F* and B* known?"""
-    return weighted_mean((alpha * foreground + (1 - alpha) * background - image).abs(), known)
+    return weighted_mean((composite(alpha, foreground, background) - image).abs(), known)
 
 
 def deviation_truth(alpha: Tensor, truth: Tensor, known: Tensor) -> Tensor:
@@ -47,6 +47,50 @@ def deviation_truth(alpha: Tensor, truth: Tensor, known: Tensor) -> Tensor:
 def deviation_loss(deviation: Tensor, alpha: Tensor, truth: Tensor, known: Tensor) -> Tensor:
     """L_c = |CL(I, a) - Q(|a - a*|)| (Eq. 7). It trains CL; no gradient reaches the foreground net through Q."""
     return weighted_mean((deviation - deviation_truth(alpha.detach(), truth, known)).abs(), (known > 0).float())
+
+
+def composite(alpha: Tensor, foreground: Tensor, background: Tensor) -> Tensor:
+    """alpha F + (1 - alpha) B (Eq. 1), colours (N, 3, H, W)."""
+    return alpha * foreground + (1 - alpha) * background
+
+
+def generator_loss(score: Tensor) -> Tensor:
+    """(D(composite) - 1)^2, the first term of Eq. 3 and 6; score of any shape."""
+    return ((score - 1) ** 2).mean()
+
+
+def discriminator_loss(fake_score: Tensor, real_score: Tensor) -> Tensor:
+    """L_D = D(composite)^2 + (D(real) - 1)^2 (Eq. 5)."""
+    return (fake_score**2).mean() + ((real_score - 1) ** 2).mean()
+
+
+def thresholded(deviation: Tensor, threshold: float) -> Tensor:
+    """Deviation above the threshold becomes 1 (Eq. 8)."""
+    return torch.where(deviation > threshold, 1.0, deviation)
+
+
+def supervision_loss(
+    alpha: Tensor, other_alpha: Tensor, deviation: Tensor, other_deviation: Tensor, threshold: float, *, below: bool
+) -> Tensor:
+    """L_cs = beta |a_m - a_other| (Eq. 10): where a net is less sure than its counterpart it learns from that one.
+
+    The paper's text says that only pixels above the threshold are taught, by counterparts below it; its equation also
+    acts where both are below. below: follow the equation. No gradient reaches the counterpart or either deviation.
+    """
+    area = thresholded(deviation, threshold) > thresholded(other_deviation, threshold)
+    if not below:
+        area = area & (deviation > threshold)
+    return (area.detach() * (alpha - other_alpha.detach()).abs()).mean()
+
+
+def correction_loss(deviation: Tensor, other_deviation: Tensor, threshold: float) -> Tensor:
+    """L_dc = sigma |CL_m|_2 (Eq. 11), sigma = 1 where neither net is sure; the norm as a root mean square per picture.
+
+    The gradient runs through the deviation as CL gave it, since what Eq. 8 set to 1 has none.
+    """
+    area = (torch.minimum(deviation, other_deviation) > threshold).detach()
+    norms = torch.linalg.vector_norm(area * deviation, dim=(1, 2, 3))
+    return (norms / deviation[0].numel() ** 0.5).mean()
 
 
 def segmentation_loss(segmentation: Tensor, person: Tensor, known: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ class TrainingProgress:
             *columns, TextColumn("{task.fields[note]}"), console=console, disable=not console.is_terminal
         )
         self.tasks = [
-            self.bars.add_task(stage.name, total=stage.steps, start=False, note="") for stage in recipe.stages
+            self.bars.add_task(stage.name, total=stage.steps or None, start=False, note="") for stage in recipe.stages
         ]
         self.told = 0.0
 
@@ -40,7 +40,7 @@ class TrainingProgress:
         note = f"{step.pictures_per_second:.1f} pictures/s  " + "  ".join(f"{k} {v:.4f}" for k, v in step.terms.items())
         task = self.tasks[step.stage_index]
         self.bars.start_task(task)
-        self.bars.update(task, completed=step.step, note=note)
+        self.bars.update(task, completed=step.step, total=step.stage.steps, note=note)
         if not self.console.is_terminal and time.monotonic() - self.told > LOG_SECONDS:
             self.told = time.monotonic()
             self.console.print(f"{step.stage.name} {step.step}/{step.stage.steps}  {note}", soft_wrap=True)

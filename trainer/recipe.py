@@ -1,7 +1,7 @@
 """A recipe: one TOML file that says what to train, on what, and how."""
 
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,8 @@ from typing import Any
 from vmfm.trainer.config import CONFIGS, NetConfig
 from vmfm.trainer.data.folders import READERS
 from vmfm.trainer.errors import TrainerError
-from vmfm.trainer.stages import OBJECTIVES, Stage
+from vmfm.trainer.plain import build
+from vmfm.trainer.stages import OBJECTIVES, TRAINABLE, Stage
 
 
 @dataclass(frozen=True)
@@ -36,15 +37,15 @@ class Recipe:
 
     name: str
     net: NetConfig
-    seed: int
-    side_px: int  # pictures are kept at this many pixels on their longer side
-    start: str | None  # a checkpoint to begin from, instead of the ImageNet encoder
     sources: tuple[Source, ...]
     stages: tuple[Stage, ...]
+    seed: int = 1
+    side_px: int = 512  # pictures are kept at this many pixels on their longer side
+    start: str | None = None  # a checkpoint to begin from, instead of the ImageNet encoder
 
 
 def load_recipe(name_or_path: str) -> Recipe:
-    """A shipped recipe by name ("lite", "full", "smoke") or a TOML file. Raises TrainerError saying what is wrong."""
+    """A shipped recipe by name ("lite", "full", "paper", "smoke") or a TOML file. Raises TrainerError saying what is wrong."""
     shipped = resources.files("vmfm.trainer") / "recipes"
     path = Path(name_or_path)
     if not path.suffix:
@@ -57,35 +58,54 @@ def load_recipe(name_or_path: str) -> Recipe:
     else:
         raise TrainerError(f"there is no recipe file {path}")
     try:
-        return _recipe(path.stem, tomllib.loads(text))
-    except (tomllib.TOMLDecodeError, KeyError, TypeError) as error:
-        raise TrainerError(
-            f"the recipe {name_or_path} is not valid: {error!r}; see trainer/recipes for models"
-        ) from error
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise TrainerError(f"the recipe {name_or_path} is no valid TOML: {error}") from error
+    try:
+        return _recipe(path.stem, values)
+    except TrainerError as error:
+        raise TrainerError(f"the recipe {name_or_path}: {error}; see trainer/recipes for models") from error
 
 
 def _recipe(name: str, values: dict[str, Any]) -> Recipe:
-    if values["net"] not in CONFIGS:
-        raise TrainerError(f"the recipe asks for net {values['net']!r}; wanted one of {', '.join(CONFIGS)}")
-    stages = tuple(_stage(values["stage_defaults"] | stage) for stage in values["stage"])
-    sources = tuple(Source(**source) for source in values["source"])
-    if unknown := {s.kind for s in sources} - set(READERS):
-        raise TrainerError(f"the recipe names data of unknown kind {sorted(unknown)}; wanted {', '.join(READERS)}")
-    return Recipe(
-        name=name,
-        net=CONFIGS[values["net"]],
-        seed=values.get("seed", 1),
-        side_px=values.get("side_px", 512),
-        start=values.get("start"),
-        sources=sources,
-        stages=stages,
+    net = values.pop("net", None)
+    if net not in CONFIGS:
+        raise TrainerError(f"net is {net!r}; wanted one of {', '.join(CONFIGS)}")
+    defaults, stages, sources = (values.pop(key, None) for key in ("stage_defaults", "stage", "source"))
+    if not stages or not sources:
+        raise TrainerError("it has no [[stage]]" if not stages else "it has no [[source]]")
+    values = {"name": name, "net": CONFIGS[net], "stages": (), "sources": ()} | values
+    return replace(
+        build(Recipe, values, "the recipe"),
+        stages=tuple(_stage((defaults or {}) | stage) for stage in stages),
+        sources=tuple(_source(source) for source in sources),
     )
 
 
+def _source(values: dict[str, Any]) -> Source:
+    source = build(Source, values, f"source {values.get('path')}")
+    if source.kind not in READERS:
+        raise TrainerError(f"source {source.path} is of kind {source.kind!r}; wanted one of {', '.join(READERS)}")
+    if source.share <= 0:
+        raise TrainerError(f"source {source.path} has share {source.share}; wanted more than 0")
+    return source
+
+
 def _stage(values: dict[str, Any]) -> Stage:
-    if values["name"] not in OBJECTIVES:
-        raise TrainerError(f"the recipe has stage {values['name']!r}; wanted one of {', '.join(OBJECTIVES)}")
-    sizes = tuple((int(h), int(w)) for h, w in values["sizes"])
-    if bad := [size for size in sizes if size[0] % 32 or size[1] % 32]:
-        raise TrainerError(f"stage {values['name']}: size {bad[0]} must be multiples of 32")
-    return Stage(**(values | {"sizes": sizes, "trains": tuple(values["trains"])}))
+    stage = build(Stage, values, f"stage {values.get('name')}")
+    if stage.name not in OBJECTIVES:
+        raise TrainerError(f"there is no stage {stage.name!r}; wanted one of {', '.join(OBJECTIVES)}")
+    where = f"stage {stage.name}"
+    if unknown := [net for net in stage.trains if net not in TRAINABLE] or not stage.trains:
+        raise TrainerError(f"{where} trains {unknown or 'nothing'}; wanted some of {', '.join(TRAINABLE)}")
+    if unknown := [kind for kind in stage.kinds if kind not in READERS]:
+        raise TrainerError(f"{where} draws from kinds {unknown}; wanted some of {', '.join(READERS)}")
+    if (stage.steps > 0) == (stage.epochs > 0):
+        raise TrainerError(f"{where} has {stage.steps} steps and {stage.epochs} epochs; wanted one of the two above 0")
+    if low := [key for key in ("batch", "learning_rate", "discriminator_every") if getattr(stage, key) <= 0]:
+        raise TrainerError(f"{where} has {low[0]} {getattr(stage, low[0])}; wanted more than 0")
+    if bad := [size for size in stage.sizes if len(size) != 2 or any(v <= 0 or v % 32 for v in size)]:
+        raise TrainerError(f"{where} has size {list(bad[0])}; wanted [height, width], both multiples of 32")
+    if not stage.sizes:
+        raise TrainerError(f"{where} has no sizes; wanted one or more of [height, width]")
+    return stage

@@ -4,12 +4,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.func import functional_call
 from vmfm.trainer import losses, sharpen
 from vmfm.trainer.data.compose import Batch
-from vmfm.trainer.model import VMFM
+from vmfm.trainer.model import VMFM, Prediction
+from vmfm.trainer.nets.discriminator import Discriminator
 
 Terms = dict[str, Tensor]
+TRAINABLE = ("segmentation", "depth", "interaction", "foreground_s", "foreground_d", "complementary", "refinement")
 OBJECT_WEIGHT = 3.0  # pixels of held things are few, and they are what this is about
 
 
@@ -17,19 +20,50 @@ OBJECT_WEIGHT = 3.0  # pixels of held things are few, and they are what this is 
 class Stage:
     """One stage. `name` picks the objective below; `trains` names attributes of VMFM, the rest stays frozen.
 
-    sizes: (height, width) of the nets' input, one is drawn for every batch. weights: of the objective's terms, 1 by default.
+    A stage is as long as its `steps`, or where these are 0 as `epochs` passes over its pictures.
+    sizes: (height, width) of the nets' input, one is drawn for every batch. kinds: of the sources to draw from, () is
+    all. weights: of the objective's terms, 1 by default; "matte" stands for both "matte_s" and "matte_d".
     """
 
     name: str
     trains: tuple[str, ...]
-    steps: int
     batch: int
     learning_rate: float
     sizes: tuple[tuple[int, int], ...]
+    steps: int = 0
+    epochs: float = 0.0
+    kinds: tuple[str, ...] = ()
     weights: dict[str, float] = field(default_factory=dict)
+    final_rate: float = 0.02  # share of the learning rate that is left at the end; 1 keeps it as it is
+    discriminator_every: int = 4  # steps of the foreground nets to one of the discriminator
+    threshold: float = 0.5  # tau: a deviation above it is no longer trusted
+    teach_below_threshold: bool = False  # Eq. 10 as the equation has it, rather than the text
+
+    def weight(self, term: str) -> float:
+        """Of one of the objective's terms."""
+        return self.weights.get(term, self.weights.get(_both(term), 1.0))
+
+    def unknown_weights(self, terms: Terms) -> list[str]:
+        """Names in `weights` that no term has."""
+        return sorted(set(self.weights) - set(terms) - {_both(term) for term in terms})
 
 
-def _modality_terms(model: VMFM, batch: Batch, segmentation: Tensor, depth: Tensor, heatmap: Tensor) -> Terms:
+def _both(term: str) -> str:
+    return term.removesuffix("_s").removesuffix("_d")
+
+
+class Nets(nn.Module):
+    """All that learns: `model` is what it is about, `discriminator` only drives it and is not shipped."""
+
+    def __init__(self, model: VMFM, discriminator: Discriminator) -> None:
+        super().__init__()
+        self.model, self.discriminator = model, discriminator
+
+
+Objective = Callable[[Nets, Batch, Stage], Terms]
+
+
+def _modality_terms(batch: Batch, segmentation: Tensor, depth: Tensor, heatmap: Tensor) -> Terms:
     return {
         "segmentation": losses.segmentation_loss(segmentation, batch.person, batch.person_known),
         "depth": losses.depth_loss(depth, batch.depth, batch.depth_known),
@@ -37,45 +71,132 @@ def _modality_terms(model: VMFM, batch: Batch, segmentation: Tensor, depth: Tens
     }
 
 
-def modality(model: VMFM, batch: Batch) -> Terms:
+def _alphas(seen: Prediction) -> tuple[tuple[str, Tensor], tuple[str, Tensor]]:
+    return ("s", seen.alpha_s), ("d", seen.alpha_d)
+
+
+def _matte_terms(batch: Batch, seen: Prediction, known: Tensor) -> Terms:
+    """L_a and L_com of both foreground nets."""
+    terms = {}
+    for m, alpha in _alphas(seen):
+        terms[f"matte_{m}"] = losses.matte_loss(alpha, batch.alpha, known)
+        terms[f"composite_{m}"] = losses.composite_loss(
+            alpha, batch.foreground, batch.background, batch.image, batch.composed
+        )
+    return terms
+
+
+def _deviations(model: VMFM, batch: Batch, seen: Prediction) -> dict[str, Tensor]:
+    """What CL thinks of mattes that it must not change."""
+    return {m: getattr(model.complementary, m)(batch.image, alpha.detach()) for m, alpha in _alphas(seen)}
+
+
+def _deviation_terms(batch: Batch, seen: Prediction, deviations: dict[str, Tensor]) -> Terms:
+    """L_c of both branches."""
+    return {
+        f"deviation_{m}": losses.deviation_loss(deviations[m], alpha, batch.alpha, batch.alpha_known)
+        for m, alpha in _alphas(seen)
+    }
+
+
+def _adversarial_terms(nets: Nets, batch: Batch, seen: Prediction, foreground: Tensor) -> Terms:
+    """How far both composites are from fooling the discriminator, whose weights are out of the gradient's reach."""
+    frozen = {name: weight.detach() for name, weight in nets.discriminator.named_parameters()}
+    return {
+        f"adversarial_{m}": losses.generator_loss(
+            functional_call(nets.discriminator, frozen, losses.composite(alpha, foreground, batch.other_background))
+        )
+        for m, alpha in _alphas(seen)
+    }
+
+
+def modality(nets: Nets, batch: Batch, stage: Stage) -> Terms:
     """S, D and I, each from its own labels."""
-    image = batch.image
-    return _modality_terms(model, batch, model.segmentation(image), model.depth(image), model.interaction(image))
+    model, image = nets.model, batch.image
+    return _modality_terms(batch, model.segmentation(image), model.depth(image), model.interaction(image))
 
 
-def matting(model: VMFM, batch: Batch) -> Terms:
-    """Both foreground nets and CL (L_a, L_com, L_c), the modality nets learning along.
+def matting(nets: Nets, batch: Batch, stage: Stage) -> Terms:
+    """Both foreground nets and CL (L_a, L_com, L_c), the modality nets learning along: our short cut through pre to sup2.
 
-    They keep their own losses, but also feel what the matte needs: the narrow channels between them and the
-    foreground nets then carry what a detector's labels alone would not teach.
+    The modality nets keep their own losses, but also feel what the matte needs: the narrow channels between them and
+    the foreground nets then carry what a detector's labels alone would not teach.
     """
-    seen = model(batch.image)
+    seen = nets.model(batch.image)
     thing = ((batch.alpha > 0.5) & (batch.person < 0.5) & (batch.person_known > 0)).float()
     known = batch.alpha_known * (1 + (OBJECT_WEIGHT - 1) * thing)
-    terms = _modality_terms(model, batch, seen.segmentation, seen.depth, seen.heatmap)
-    deviations = {}
-    for m, alpha in (("s", seen.alpha_s), ("d", seen.alpha_d)):
-        deviation = deviations[m] = getattr(model.complementary, m)(batch.image, alpha.detach())
-        terms |= {
-            f"matte_{m}": losses.matte_loss(alpha, batch.alpha, known),
-            f"composite_{m}": losses.composite_loss(
-                alpha, batch.foreground, batch.background, batch.image, batch.composed
-            ),
-            f"deviation_{m}": losses.deviation_loss(deviation, alpha, batch.alpha, batch.alpha_known),
-        }
+    deviations = _deviations(nets.model, batch, seen)
     # what people see: the fused matte teaches CL to tell the better net even where both are sure
     fused, _ = sharpen.fuse(seen.alpha_s, deviations["s"], seen.alpha_d, deviations["d"])
-    return terms | {"matte_fused": losses.matte_loss(fused, batch.alpha, known)}
+    return (
+        _modality_terms(batch, seen.segmentation, seen.depth, seen.heatmap)
+        | _matte_terms(batch, seen, known)
+        | _deviation_terms(batch, seen, deviations)
+        | {"matte_fused": losses.matte_loss(fused, batch.alpha, known)}
+    )
 
 
-def refine(model: VMFM, batch: Batch) -> Terms:
+def pre(nets: Nets, batch: Batch, stage: Stage) -> Terms:
+    """Foreground nets alone: L_a (Eq. 2)."""
+    seen = nets.model(batch.image)
+    return {f"matte_{m}": losses.matte_loss(alpha, batch.alpha, batch.alpha_known) for m, alpha in _alphas(seen)}
+
+
+def sup1(nets: Nets, batch: Batch, stage: Stage) -> Terms:
+    """Foreground nets against labels and the discriminator: L_G1 (Eq. 3)."""
+    seen = nets.model(batch.image)
+    adversarial = _adversarial_terms(nets, batch, seen, batch.foreground)
+    return _matte_terms(batch, seen, batch.alpha_known) | adversarial
+
+
+def sup2(nets: Nets, batch: Batch, stage: Stage) -> Terms:
+    """As sup1, while CL learns how far off both are: L_G1 and L_c (Eq. 3 and 7)."""
+    seen = nets.model(batch.image)
+    adversarial = _adversarial_terms(nets, batch, seen, batch.foreground)
+    deviation = _deviation_terms(batch, seen, _deviations(nets.model, batch, seen))
+    return _matte_terms(batch, seen, batch.alpha_known) | adversarial | deviation
+
+
+def cl(nets: Nets, batch: Batch, stage: Stage) -> Terms:
+    """Foreground nets teach each other without labels: L_G2 (Eq. 6, 9-11), F = I. CL stays as sup2 left it."""
+    seen = nets.model(batch.image)
+    terms = _adversarial_terms(nets, batch, seen, batch.image)
+    alphas = dict(_alphas(seen))
+    deviations = {m: getattr(nets.model.complementary, m)(batch.image, alpha) for m, alpha in alphas.items()}
+    for mine, other in (("s", "d"), ("d", "s")):
+        terms[f"supervision_{mine}"] = losses.supervision_loss(
+            alphas[mine],
+            alphas[other],
+            deviations[mine],
+            deviations[other],
+            stage.threshold,
+            below=stage.teach_below_threshold,
+        )
+        terms[f"correction_{mine}"] = losses.correction_loss(deviations[mine], deviations[other], stage.threshold)
+    return terms
+
+
+def judge(nets: Nets, batch: Batch, stage: Stage) -> Terms:
+    """The discriminator's side of an adversarial stage: L_D (Eq. 5) on the composites of both foreground nets."""
+    with torch.no_grad():
+        seen = nets.model(batch.image)
+    foreground = batch.image if stage.name == cl.__name__ else batch.foreground
+    real = nets.discriminator(batch.image)
+    return {
+        f"judge_{m}": losses.discriminator_loss(
+            nets.discriminator(losses.composite(alpha, foreground, batch.other_background)), real
+        )
+        for m, alpha in _alphas(seen)
+    }
+
+
+def refine(nets: Nets, batch: Batch, stage: Stage) -> Terms:
     """RN on the least sure patches at the camera's own resolution; L_a on the patches (section 3.3)."""
+    model = nets.model
     with torch.no_grad():
         seen = model(batch.image)
-        branch = model.complementary
-        alpha, deviation = sharpen.fuse(
-            seen.alpha_s, branch.s(batch.image, seen.alpha_s), seen.alpha_d, branch.d(batch.image, seen.alpha_d)
-        )
+        deviations = _deviations(model, batch, seen)
+        alpha, deviation = sharpen.fuse(seen.alpha_s, deviations["s"], seen.alpha_d, deviations["d"])
         fine = sharpen.guided_upsample(alpha, batch.image, batch.fine_image)
         deviation = torch.nn.functional.interpolate(deviation, size=fine.shape[-2:], mode="bilinear")
         corners = sharpen.top_patches(deviation, model.config.patches // 4)
@@ -88,6 +209,7 @@ def refine(model: VMFM, batch: Batch) -> Terms:
     }
 
 
-OBJECTIVES: dict[str, Callable[[VMFM, Batch], Terms]] = {
-    objective.__name__: objective for objective in (modality, matting, refine)
+OBJECTIVES: dict[str, Objective] = {
+    objective.__name__: objective for objective in (modality, matting, pre, sup1, sup2, cl, refine)
 }
+ADVERSARIAL = frozenset({"sup1", "sup2", "cl"})  # stages in which `judge` takes its turn

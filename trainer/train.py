@@ -5,27 +5,31 @@ import math
 import time
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from vmfm.trainer.checkpoint import load_model, load_state, load_unique_state, save_state, save_weights, unique_state
-from vmfm.trainer.data.compose import Composer
-from vmfm.trainer.data.folders import samples
-from vmfm.trainer.data.store import Store
+from vmfm.trainer.checkpoint import (
+    load_model,
+    load_state,
+    load_unique_state,
+    save_batch,
+    save_state,
+    save_weights,
+    unique_state,
+)
+from vmfm.trainer.data.compose import Batch, Composer
 from vmfm.trainer.errors import TrainerError
-from vmfm.trainer.graphed import Objectives
 from vmfm.trainer.model import VMFM
-from vmfm.trainer.recipe import Recipe, Source
-from vmfm.trainer.stages import Stage
+from vmfm.trainer.nets.discriminator import Discriminator
+from vmfm.trainer.pictures import Pictures
+from vmfm.trainer.recipe import Recipe
+from vmfm.trainer.stages import ADVERSARIAL, OBJECTIVES, Nets, Stage, Terms, judge
+from vmfm.trainer.turn import Turn
 
 WARM_UP = 0.05  # share of a stage's steps in which the learning rate rises; then it falls as a cosine
-FINAL_RATE = 0.02  # of the stage's learning rate, at its end
-ENCODER_RATE = 0.4  # the pretrained encoder learns more slowly than what is new
 AVERAGE = 0.998  # per step, of the moving average of weights that is shipped
-CLIP = 2.0  # largest norm of the gradient
 SAVE_SECONDS = 60.0
 
 
@@ -59,44 +63,22 @@ def train(
     if not resume and (out / "state.pt").exists():
         raise TrainerError(f"{out} already holds a run; add --resume to go on with it or choose another --out")
     torch.manual_seed(recipe.seed)
-    composer = _composer(recipe, data, device)
+    pictures = Pictures(recipe, data, device)
+    recipe = replace(recipe, stages=tuple(pictures.sized(stage) for stage in recipe.stages))
     run = _Run.resumed(recipe, out, device) if resume else _Run.begun(recipe, out, device)
     for index in range(run.stage_index, len(recipe.stages)):
         run.enter(index)
-        run.follow(composer, report, report_every)
+        run.follow(pictures.composer(recipe.stages[index]), report, report_every)
     return out / "weights.safetensors"
 
 
 def learning_rate(stage: Stage, step: int) -> float:
-    """Of a stage's step, counted from 0: a short rise, then half a cosine down to FINAL_RATE."""
+    """Of a stage's step, counted from 0: a short rise, then half a cosine down to its `final_rate`."""
     rise = max(1, round(WARM_UP * stage.steps))
     if step < rise:
         return stage.learning_rate * (step + 1) / rise
     done = (step - rise) / max(1, stage.steps - rise)
-    return stage.learning_rate * (FINAL_RATE + (1 - FINAL_RATE) * 0.5 * (1 + math.cos(math.pi * done)))
-
-
-def _composer(recipe: Recipe, data: Path, device: torch.device) -> Composer:
-    stores: list[tuple[Store, float]] = []
-    backgrounds: Store | None = None
-    for source in recipe.sources:
-        if source.optional and not (data / source.path).is_dir():
-            continue
-        store = _store(source, data, recipe.side_px, device)
-        stores.append((store, source.share))
-        if source.kind == "backgrounds":
-            backgrounds = store
-    if backgrounds is None:
-        raise TrainerError(f"the recipe {recipe.name} names no source of kind backgrounds; cut-outs need one")
-    return Composer(stores, backgrounds, device)
-
-
-def _store(source: Source, data: Path, side: int, device: torch.device) -> Store:
-    hints = {key: data / path for key in ("labels", "taught", "objects") if (path := getattr(source, key))}
-    found = samples(source.kind, data / source.path, exclude=source.exclude, **hints)
-    if not found:
-        raise TrainerError(f"no {source.kind} pictures in {data / source.path}; see the README for the layout of data")
-    return Store(found, side, device)
+    return stage.learning_rate * (stage.final_rate + (1 - stage.final_rate) * 0.5 * (1 + math.cos(math.pi * done)))
 
 
 class _Run:
@@ -107,9 +89,11 @@ class _Run:
         self.model = model.to(device)
         if device.type == "cuda":
             self.model = self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.nets = Nets(self.model, Discriminator().to(device))
         self.average = deepcopy(self.model).eval().requires_grad_(False)
         self.stage_index, self.step, self.pictures = 0, 0, 0
-        self.optimizer_state: dict[str, Any] | None = None
+        self.turns: list[Turn] = []
+        self.optimizer_states: list[dict[str, Any]] = []
 
     @classmethod
     def begun(cls, recipe: Recipe, out: Path, device: torch.device) -> "_Run":
@@ -131,28 +115,27 @@ class _Run:
         load_unique_state(run.model, state["model"], str(out))
         load_unique_state(run.average, state["average"], str(out))
         run.stage_index, run.step, run.pictures = state["stage"], state["step"], state["pictures"]
-        run.optimizer_state = state["optimizer"]
+        run.nets.discriminator.load_state_dict(state["discriminator"])
+        run.optimizer_states = state["optimizers"]
         return run
 
     def enter(self, index: int) -> None:
-        """Freezes what this stage does not train and makes its optimizer."""
+        """Freezes what this stage does not train and makes the optimizers of the rest."""
         if index != self.stage_index:
             self.stage_index, self.step = index, 0
-        stage = self.recipe.stages[index]
-        self.model.eval().requires_grad_(False)
-        encoders: list[nn.Parameter] = []
-        rest: list[nn.Parameter] = []
-        for name in stage.trains:
-            net: nn.Module = self.model.get_submodule(name).train().requires_grad_(True)
-            for path, weight in net.named_parameters():
-                (encoders if path.startswith("encoder.") and name != "complementary" else rest).append(weight)
-        groups = [{"params": rest, "rate": 1.0}, {"params": encoders, "rate": ENCODER_RATE}]
-        fused = self.device.type == "cuda"
-        self.optimizer = torch.optim.Adam([g for g in groups if g["params"]], betas=(0.9, 0.99), fused=fused)
-        self.objectives = Objectives(self.model, stage, self.device)
-        if self.optimizer_state is not None:
-            self.optimizer.load_state_dict(self.optimizer_state)
-            self.optimizer_state = None
+        stage, nets, device = self.recipe.stages[index], self.nets, self.device
+        nets.eval().requires_grad_(False)
+        learners = [self.model.get_submodule(name) for name in stage.trains]
+        self.turns = [Turn(OBJECTIVES[stage.name], nets, stage, learners, device)]
+        if stage.name in ADVERSARIAL:
+            every = stage.discriminator_every
+            self.turns.append(Turn(judge, nets, stage, [nets.discriminator], device, every=every))
+        if self.optimizer_states:
+            for turn, state in zip(self.turns, self.optimizer_states, strict=True):
+                turn.optimizer.load_state_dict(state)
+            self.optimizer_states = []
+        self.terms: Terms = {}
+        self.spoiled = torch.full((), -1, device=device)  # the first step whose loss was no number; stays on the device
 
     def follow(self, composer: Composer, report: Callable[[Progress], None], report_every: int) -> None:
         """The rest of the present stage."""
@@ -160,45 +143,50 @@ class _Run:
         saved = began = time.monotonic()
         first = self.step
         while self.step < stage.steps:
-            terms = self._train_step(stage, composer)
-            self.step += 1
-            self.pictures += stage.batch
+            self._take_step(stage, composer)
             if self.step % report_every == 0 or self.step == stage.steps:
-                values = {name: float(value) for name, value in terms.items()}
-                if not all(math.isfinite(v) for v in values.values()):
-                    raise TrainerError(
-                        f"stage {stage.name} step {self.step}: a loss is no longer a number ({values}); "
-                        f"the last good state is in {self.out}, lower the learning rate and --resume"
-                    )
-                seconds = time.monotonic() - began
-                speed = (self.step - first) * stage.batch / seconds
-                report(Progress(stage, self.stage_index, self.step, speed, values))
-                with (self.out / "log.jsonl").open("a") as log:
-                    log.write(
-                        json.dumps({"stage": stage.name, "step": self.step, "speed": round(speed, 1)} | values) + "\n"
-                    )
+                self._check(stage, composer)
+                speed = (self.step - first) * stage.batch / (time.monotonic() - began)
+                self._tell(Progress(stage, self.stage_index, self.step, speed, _floats(self.terms)), report)
                 if time.monotonic() - saved > SAVE_SECONDS:
                     self.save()
                     saved = time.monotonic()
         self.stage_index, self.step = self.stage_index + 1, 0
         self.save()
 
-    def _train_step(self, stage: Stage, composer: Composer) -> dict[str, Tensor]:
-        # everything random in a step comes from this one number, so a resumed run draws what an unbroken one would
-        seed = ((self.recipe.seed * 64 + self.stage_index) << 32) + self.step
-        height, width = stage.sizes[seed * 2654435761 % 2**32 * len(stage.sizes) >> 32]
-        batch = composer.batch(stage.batch, height, width, seed, fine=stage.name == "refine")
-        for group in self.optimizer.param_groups:
-            group["lr"] = group["rate"] * learning_rate(stage, self.step)
-        terms = self.objectives(batch)
-        weighted = [stage.weights.get(name, 1.0) * value for name, value in terms.items() if value.requires_grad]
-        loss = sum(weighted, start=torch.zeros((), device=self.device))
-        self.optimizer.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_([p for g in self.optimizer.param_groups for p in g["params"]], CLIP, foreach=True)
-        self.optimizer.step()
+    def _take_step(self, stage: Stage, composer: Composer) -> None:
+        batch, rate = self._batch(stage, composer, self.step), learning_rate(stage, self.step)
+        for turn in self.turns:
+            if self.step % turn.every == 0:
+                loss, terms = turn.take(batch, rate)
+                self.terms |= terms
+                self.spoiled = torch.where(torch.isfinite(loss) | (self.spoiled >= 0), self.spoiled, self.step)
+        if self.step == 0 and (unknown := stage.unknown_weights(self.terms)):
+            raise TrainerError(f"stage {stage.name} weighs {unknown[0]!r}; its terms are {', '.join(self.terms)}")
         self._follow_average(min(AVERAGE, (1 + self.step) / (10 + self.step)))
-        return {name: value.detach() for name, value in terms.items()}
+        self.step += 1
+        self.pictures += stage.batch
+
+    def _check(self, stage: Stage, composer: Composer) -> None:
+        """Raises TrainerError, and leaves the batch behind, where a loss has ceased to be a number."""
+        if (step := int(self.spoiled)) >= 0:
+            file = save_batch(self.out, vars(self._batch(stage, composer, step)))
+            raise TrainerError(
+                f"stage {stage.name} step {step + 1}: a loss is no longer a number; that batch is in {file} and the "
+                f"last good state in {self.out}: look at the batch, lower the learning rate and --resume"
+            )
+
+    def _tell(self, news: Progress, report: Callable[[Progress], None]) -> None:
+        report(news)
+        line = {"stage": news.stage.name, "step": news.step, "speed": round(news.pictures_per_second, 1)} | news.terms
+        with (self.out / "log.jsonl").open("a") as log:
+            log.write(json.dumps(line) + "\n")
+
+    def _batch(self, stage: Stage, composer: Composer, step: int) -> Batch:
+        # everything random in a step comes from this one number, so a resumed run draws what an unbroken one would
+        seed = ((self.recipe.seed * 64 + self.stage_index) << 32) + step
+        height, width = stage.sizes[seed * 2654435761 % 2**32 * len(stage.sizes) >> 32]
+        return composer.batch(stage.batch, height, width, seed, fine=stage.name == "refine")
 
     @torch.no_grad()
     def _follow_average(self, keep: float) -> None:
@@ -209,18 +197,22 @@ class _Run:
         """Both files, each whole or not at all."""
         trained = {"recipe": self.recipe.name, "pictures": self.pictures, "stages_done": self.stage_index}
         save_weights(self.out, self.average, trained)
-        optimizer = self.optimizer.state_dict() if self.step else None
         save_state(
             self.out,
             {
                 "model": unique_state(self.model),
                 "average": unique_state(self.average),
-                "optimizer": optimizer,
+                "discriminator": self.nets.discriminator.state_dict(),
+                "optimizers": [turn.optimizer.state_dict() for turn in self.turns] if self.step else [],
                 "stage": self.stage_index,
                 "step": self.step,
                 "pictures": self.pictures,
             },
         )
+
+
+def _floats(terms: Terms) -> dict[str, float]:
+    return {name: float(value) for name, value in terms.items()}
 
 
 def _adopt(fresh: VMFM, other: VMFM) -> None:

@@ -1,5 +1,6 @@
 """Makes training batches on the device: crops, new backgrounds, colours, camera faults."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,13 +19,15 @@ class Batch:
 
     Where no finer size was asked for, the fine fields are at the nets' size too.
     image, fine_image (3): what the camera saw. foreground F*, background B* (3): clean colours; where `composed` (N, 1, 1, 1)
-    is 0 they are not known and both equal the image. alpha, fine_alpha, person, depth, heatmap (1): truths.
+    is 0 they are not known and both equal the image. other_background (3): B-bar, a background that the picture was not
+    taken before. alpha, fine_alpha, person, depth, heatmap (1): truths.
     alpha_known, fine_alpha_known, person_known (1), depth_known, all_points_known (N, 1, 1, 1): 1 where a truth may be trusted.
     """
 
     image: Tensor
     foreground: Tensor
     background: Tensor
+    other_background: Tensor
     composed: Tensor
     alpha: Tensor
     alpha_known: Tensor
@@ -63,6 +66,7 @@ class Composer:
 
         behind = self._defocus(behind, rng)
         rgb, behind = _colour_apart(rgb, behind, composed, torch_rng)
+        elsewhere = behind.roll(1, 0)
         crowd = composed * _chance(size, 0.12, torch_rng)  # a second person with his or her things, behind the first
         other_alpha = crowd * composed.roll(1, 0) * alpha.roll(1, 0)
         behind = other_alpha * rgb.roll(1, 0) + (1 - other_alpha) * behind
@@ -78,22 +82,23 @@ class Composer:
         image = torch.where(composed > 0, alpha * rgb + (1 - alpha) * behind, rgb)
         unknown = torch.where(composed > 0, torch.zeros_like(alpha_unknown), alpha_unknown)
 
-        image, gains = _camera(image, torch_rng)
-        foreground, background = gains(foreground), gains(background)
+        image, seen = _camera(image, torch_rng)
+        foreground, background, elsewhere = seen(foreground), seen(background), seen(elsewhere)
         reduce = DETAIL if fine else 1
-        truths = torch.cat((image, foreground, background, union, person, depth), 1)
-        small = F.avg_pool2d(truths, reduce).split((3, 3, 3, 1, 1, 1), 1)
+        truths = torch.cat((image, foreground, background, elsewhere, union, person, depth), 1)
+        small = F.avg_pool2d(truths, reduce).split((3, 3, 3, 3, 1, 1, 1), 1)
         keep = composed > 0
         return Batch(
             image=small[0],
             foreground=torch.where(keep, small[1], small[0]),
             background=torch.where(keep, small[2], small[0]),
+            other_background=small[3],
             composed=composed,
-            alpha=small[3],
+            alpha=small[4],
             alpha_known=_trusted(F.max_pool2d(unknown, reduce)),
-            person=small[4],
+            person=small[5],
             person_known=_trusted(F.max_pool2d(person_unknown, reduce)),
-            depth=_stretch(small[5]),
+            depth=_stretch(small[6]),
             depth_known=depth_known,
             heatmap=interactions.render(points, height, width),
             all_points_known=sure,
@@ -176,10 +181,11 @@ def _colour_apart(rgb: Tensor, behind: Tensor, composed: Tensor, rng: torch.Gene
     return torch.where(composed > 0, changed, rgb), behind
 
 
-def _camera(image: Tensor, rng: torch.Generator):
+def _camera(image: Tensor, rng: torch.Generator) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
     """What a camera does to everything it sees: exposure, white balance, contrast, lost colour; then blur and noise.
 
-    Returns the image and the colour part alone as a function, for the clean foreground and background.
+    Returns the image, and all but the blur as a function for the foreground and backgrounds behind it: they get the very
+    same grain, else a discriminator would tell composites by it.
     """
     n = len(image)
     balance, gamma = _uniform(n, 3, 0.9, 1.1, rng), _uniform(n, 1, 0.7, 1.4, rng)
@@ -194,4 +200,4 @@ def _camera(image: Tensor, rng: torch.Generator):
     image = colours(image)
     image = torch.lerp(image, _blur(image, 1.6), _chance(n, 0.3, rng) * _uniform(n, 1, 0, 1, rng))
     noise = torch.randn(image.shape, generator=rng, device=rng.device) * _uniform(n, 1, -0.03, 0.05, rng).clamp(min=0)
-    return (image + noise).clamp(0, 1), colours
+    return (image + noise).clamp(0, 1), lambda x: (colours(x) + noise).clamp(0, 1)

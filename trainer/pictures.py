@@ -1,0 +1,54 @@
+"""The pictures that a recipe names, loaded once, and what each stage draws of them."""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from vmfm.trainer.data.compose import Composer
+from vmfm.trainer.data.folders import samples
+from vmfm.trainer.data.store import Store
+from vmfm.trainer.errors import TrainerError
+from vmfm.trainer.recipe import Recipe, Source
+from vmfm.trainer.stages import Stage
+
+
+class Pictures:
+    """All sources of the recipe below the folder `data`, on the device. Raises TrainerError where one is empty."""
+
+    def __init__(self, recipe: Recipe, data: Path, device: torch.device) -> None:
+        self.recipe, self.device = recipe, device
+        self.stores = [
+            (source, _store(source, data, recipe.side_px, device))
+            for source in recipe.sources
+            if not source.optional or (data / source.path).is_dir()
+        ]
+        backgrounds = [store for source, store in self.stores if source.kind == "backgrounds"]
+        if not backgrounds:
+            raise TrainerError(f"the recipe {recipe.name} names no source of kind backgrounds; cut-outs need one")
+        self.backgrounds = backgrounds[-1]
+
+    def composer(self, stage: Stage) -> Composer:
+        """Of batches for this stage."""
+        return Composer([(store, source.share) for source, store in self._of(stage)], self.backgrounds, self.device)
+
+    def sized(self, stage: Stage) -> Stage:
+        """The stage with its length in steps, where the recipe gives it in epochs."""
+        count = sum(len(store) for _, store in self._of(stage))
+        return stage if stage.steps else replace(stage, steps=math.ceil(stage.epochs * count / stage.batch))
+
+    def _of(self, stage: Stage) -> list[tuple[Source, Store]]:
+        chosen = [(source, store) for source, store in self.stores if not stage.kinds or source.kind in stage.kinds]
+        if not chosen:
+            raise TrainerError(
+                f"stage {stage.name} wants data of kind {' or '.join(stage.kinds)}, and no source that is there has it"
+            )
+        return chosen
+
+
+def _store(source: Source, data: Path, side: int, device: torch.device) -> Store:
+    hints = {key: data / path for key in ("labels", "taught", "objects") if (path := getattr(source, key))}
+    found = samples(source.kind, data / source.path, exclude=source.exclude, **hints)
+    if not found:
+        raise TrainerError(f"no {source.kind} pictures in {data / source.path}; see the README for the layout of data")
+    return Store(found, side, device)
