@@ -12,7 +12,6 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
-
 from vmfm.runtime.bundle import Bundle, write_bundle
 from vmfm.runtime.graph import NETS, TENSORS, Node
 

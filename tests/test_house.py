@@ -22,8 +22,8 @@ VENDORS = {
     "tensorrt": ("runtime/backends/", "engine_build/"),
     "tensorrt_rtx": ("runtime/backends/", "engine_build/"),
     "pycuda": ("runtime/cuda/",),
-    "torch": ("runtime/backends/torch_backend.py", "engine_build/", "trainer/"),
-    "onnx": ("engine_build/",),
+    "torch": ("runtime/backends/torch_", "engine_build/", "trainer/"),
+    "onnx": ("engine_build/", "runtime/backends/torch_nets.py"),
     "av": ("apps/media/", "trainer/", "benchmarks/"),
     "pyvirtualcam": ("apps/",),
 }

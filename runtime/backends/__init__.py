@@ -12,16 +12,19 @@ from vmfm.runtime.graph import Node
 
 @dataclass(frozen=True)
 class Entry:
-    """Where a backend lives, and what to install if its library is missing."""
+    """Where a backend lives, what opens it (its class, or a function), and what to install if its library is missing."""
 
     module: str
-    class_name: str
+    opener: str
     install: str
     uses_gpu: bool
 
 
 # Best first: "auto" takes the first that really opens.
 BACKENDS: dict[str, Entry] = {
+    "torch": Entry(
+        "vmfm.runtime.backends.torch_backend", "open_torch_backend", "pip install 'vmfm[torch-gpu]'", uses_gpu=True
+    ),
     "cpu": Entry("vmfm.runtime.backends.openvino_backend", "OpenVinoBackend", "pip install openvino", uses_gpu=False),
 }
 
@@ -37,15 +40,18 @@ def open_backend(name: str, bundle: Bundle, nodes: tuple[Node, ...]) -> Backend:
         return _open(name, bundle, nodes)
     failures: list[str] = []
     for candidate, entry in BACKENDS.items():
+        if entry.uses_gpu and not nvidia_gpu_present():
+            continue
         try:
             backend = _open(candidate, bundle, nodes)
         except BackendError as error:
             failures.append(str(error))
             continue
-        reasons = list(failures)
-        if not entry.uses_gpu and not failures and nvidia_gpu_present():
-            reasons.append("there is an NVIDIA GPU, which this release cannot use yet")
-        backend.note = "; ".join([backend.note, *reasons])
+        if entry.uses_gpu and not backend.on_gpu:
+            failures.append(backend.note)
+            backend.close()
+            continue
+        backend.note = "; ".join([backend.note, *failures])
         return backend
     raise BackendError("no backend works here: " + "; ".join(failures))
 
@@ -59,7 +65,7 @@ def nvidia_gpu_present() -> bool:
 def _open(name: str, bundle: Bundle, nodes: tuple[Node, ...]) -> Backend:
     entry = BACKENDS[name]
     try:
-        backend_class = getattr(importlib.import_module(entry.module), entry.class_name)
+        opener = getattr(importlib.import_module(entry.module), entry.opener)
     except ImportError as error:
         raise BackendError(f"backend {name!r} is not installed ({error}); {entry.install}") from error
-    return backend_class(bundle, nodes)
+    return opener(bundle, nodes)

@@ -76,6 +76,7 @@ class Backend(ABC):
     """See the module's text for the contract. Backends are context managers; close() may be called twice."""
 
     name: ClassVar[str]
+    on_gpu: ClassVar[bool] = False
     one_lane: bool = False  # True where running lanes side by side does not pay
     note: str = ""  # one line for people: which device and library, and what is not used and why
 

@@ -1,7 +1,5 @@
 """kernels.cu: compiled for every GPU we support, and run on the CPU (see cuda_on_host.hpp) against its definitions."""
 
-import ctypes
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,9 +10,9 @@ import pytest
 from vmfm.apps.media.backgrounds import BlurBackground
 from vmfm.runtime.backends.base import SlotShape
 from vmfm.runtime.composite import composite
-from vmfm.runtime.cuda.compile import SOURCE, kernels_for
+from vmfm.runtime.cuda.compile import kernels_for
 from vmfm.runtime.cuda.compositing import CompositeShape, Compositor, composite_layout
-from vmfm.runtime.cuda.launch import Launch, geometry, pack, signatures
+from vmfm.runtime.cuda.launch import Kernels, geometry, signatures
 from vmfm.runtime.cuda.nv12 import BT601, BT709, Coding, nv12_to_rgb, rgb_to_nv12
 from vmfm.runtime.cuda.operations import CHOOSE_THREADS, Operations, memory_layout, scratch_layout, tensor_layout
 from vmfm.runtime.fusion import fuse
@@ -50,50 +48,10 @@ def test_every_kernel_compiles(capability: tuple[int, int], half: bool, tmp_path
     assert kernels_for(capability, half=half) == cubin
 
 
-class HostKernels:
-    """kernels.cu compiled for this computer's CPU; the addresses that launches take are those of NumPy arrays."""
-
-    def __init__(self, folder: Path) -> None:
-        shim = Path(__file__).with_name("cuda_on_host.hpp")
-        together = {"choose"}
-        calls = "".join(
-            f'    if (!strcmp(name, "{name}")) return launch({name}, sizes, arguments, {str(name in together).lower()});\n'
-            for name in signatures()
-        )
-        main = folder / "kernels.cpp"
-        main.write_text(
-            f'#include "{shim}"\n#include "{SOURCE}"\n'
-            'extern "C" void run(const char* name, const unsigned* sizes, void** arguments) {\n' + calls + "}\n"
-        )
-        library = folder / "kernels.so"
-        command = ["g++", "-std=c++20", "-O1", "-Wall", "-shared", "-fPIC", "-pthread", "-o", library, main]
-        subprocess.run(command, check=True)
-        self._run = ctypes.CDLL(str(library)).run
-
-    def prepare(
-        self, name: str, extent: tuple[int, ...], *arguments: float, block: tuple[int, int, int] | None = None
-    ) -> Launch:
-        if name == "choose":
-            extent, block = (64,), (64, 1, 1)  # a thread of the system for each: fewer will do
-        packed, values = pack(name, arguments)
-        sizes = (ctypes.c_uint * 6)(*(size for sizes in geometry(extent, block) for size in sizes))
-
-        def launch(stream: int) -> None:
-            self._run(name.encode(), sizes, packed)
-            assert values
-
-        return launch
-
-
-@pytest.fixture(scope="module")
-def kernels(tmp_path_factory: pytest.TempPathFactory) -> HostKernels:
-    return HostKernels(tmp_path_factory.mktemp("kernels"))
-
-
 class Bench:
     """A slot of random tensors in host memory, and a way to run one operation on it."""
 
-    def __init__(self, kernels: HostKernels, shape: SlotShape, nodes=GRAPH) -> None:
+    def __init__(self, kernels: Kernels, shape: SlotShape, nodes=GRAPH) -> None:
         rng = np.random.default_rng(0)
         layouts = {**tensor_layout(shape, nodes), **scratch_layout(shape), **memory_layout(shape)}
         self.arrays = {
@@ -118,7 +76,7 @@ def _host_type(array: np.ndarray) -> np.dtype:
 
 
 @pytest.fixture(params=sorted(SHAPES))
-def bench(request: pytest.FixtureRequest, kernels: HostKernels) -> Bench:
+def bench(request: pytest.FixtureRequest, kernels: Kernels) -> Bench:
     return Bench(kernels, SHAPES[request.param])
 
 
@@ -138,7 +96,7 @@ def test_fuse(bench: Bench) -> None:
         np.testing.assert_allclose(got, expected, atol=1e-6)
 
 
-def test_fuse_of_one_net(kernels: HostKernels) -> None:
+def test_fuse_of_one_net(kernels: Kernels) -> None:
     bench = Bench(kernels, SHAPES["landscape"], build_graph("d"))
     alpha, deviation = bench.run("fuse")
     np.testing.assert_array_equal(alpha, bench.before["alpha_d"])
@@ -171,7 +129,7 @@ def test_select(bench: Bench) -> None:
     ],
     ids=["ties", "few", "none", "zeros", "ones"],
 )
-def test_select_from_special_maps(kernels: HostKernels, values: Callable[..., np.ndarray]) -> None:
+def test_select_from_special_maps(kernels: Kernels, values: Callable[..., np.ndarray]) -> None:
     bench = Bench(kernels, SlotShape((333, 517), (64, 96), 100))
     deviation = values(np.random.default_rng(1), (333, 517)).astype(np.float32)
     bench.arrays["deviation"][:] = deviation
@@ -220,7 +178,7 @@ def test_a_first_frame_leans_on_nothing(bench: Bench) -> None:
 class Over:
     """A Compositor in host memory."""
 
-    def __init__(self, kernels: HostKernels, size: tuple[int, int]) -> None:
+    def __init__(self, kernels: Kernels, size: tuple[int, int]) -> None:
         shape = CompositeShape(size)
         self.arrays = {name: np.zeros(*layout) for name, layout in composite_layout(shape).items()}
         self.compositor = Compositor(kernels, shape, {name: a.ctypes.data for name, a in self.arrays.items()})
@@ -244,7 +202,7 @@ def picture(size: tuple[int, int], seed: int = 0) -> tuple[np.ndarray, np.ndarra
 
 @pytest.mark.parametrize("linear", [False, True], ids=["gamma", "linear"])
 @pytest.mark.parametrize("size", [(90, 120), (450, 333), (1, 1), (5, 300)], ids=str)
-def test_composite(kernels: HostKernels, size: tuple[int, int], linear: bool) -> None:
+def test_composite(kernels: Kernels, size: tuple[int, int], linear: bool) -> None:
     frame, alpha = picture(size)
     background = picture(size, 1)[0]
     expected = composite(frame, alpha, background, linear=linear).astype(int)
@@ -254,7 +212,7 @@ def test_composite(kernels: HostKernels, size: tuple[int, int], linear: bool) ->
     assert np.abs(got - expected).mean() <= 0.05
 
 
-def test_composite_over_a_colour(kernels: HostKernels) -> None:
+def test_composite_over_a_colour(kernels: Kernels) -> None:
     frame, alpha = picture((90, 120))
     over = Over(kernels, (90, 120))
     background = np.full_like(frame, (10, 200, 30))
@@ -262,7 +220,7 @@ def test_composite_over_a_colour(kernels: HostKernels) -> None:
 
 
 @pytest.mark.parametrize("size", [(360, 480), (50, 80), (1, 1)], ids=str)
-def test_a_blurred_background(kernels: HostKernels, size: tuple[int, int]) -> None:
+def test_a_blurred_background(kernels: Kernels, size: tuple[int, int]) -> None:
     frame, alpha = picture(size)
     over = Over(kernels, size)
     background = over.compositor.blur_background(0, frame.ctypes.data, alpha.ctypes.data)
@@ -275,7 +233,7 @@ def test_a_blurred_background(kernels: HostKernels, size: tuple[int, int]) -> No
 
 @pytest.mark.parametrize("coding", [BT709, BT601, Coding(full_range=True)], ids=["709", "601", "full range"])
 @pytest.mark.parametrize("size", [(32, 48), (7, 5), (1, 1)], ids=str)
-def test_nv12(kernels: HostKernels, size: tuple[int, int], coding: Coding) -> None:
+def test_nv12(kernels: Kernels, size: tuple[int, int], coding: Coding) -> None:
     height, width = size
     frame, pitch = picture(size)[0], width + 11
     rows = height + (height + 1) // 2
@@ -304,7 +262,7 @@ def test_nv12_agrees_with_opencv() -> None:
     assert np.abs(nv12_to_rgb(luma, chroma, BT601).astype(int) - decoded).max() <= 2
 
 
-def test_a_launch_with_too_few_arguments_is_refused(kernels: HostKernels) -> None:
+def test_a_launch_with_too_few_arguments_is_refused(kernels: Kernels) -> None:
     with pytest.raises(TypeError, match="takes 8 arguments, got 1"):
         kernels.prepare("fuse", (1,), 0)
     assert geometry((1000,), None) == ((4, 1, 1), (256, 1, 1))

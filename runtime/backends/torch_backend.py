@@ -1,0 +1,281 @@
+"""The torch backend: the bundle's nets on any CUDA GPU, without TensorRT; or, without a GPU, on the CPU.
+
+On CUDA each lane is a stream and each net a CUDA graph, recorded when a slot opens; operations are our kernels. A frame
+is uploaded once and stays on the GPU until its matte is downloaded; the host waits for nothing but the matte it
+collects. Uploads and downloads have streams of their own, so that copying overlaps with computing.
+"""
+
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor
+from vmfm.runtime.backends.base import Backend, Slot, SlotShape
+from vmfm.runtime.backends.host import HostBackend, HostSlot
+from vmfm.runtime.backends.torch_nets import OnnxNet
+from vmfm.runtime.bundle import Bundle
+from vmfm.runtime.cuda.compile import kernels_for
+from vmfm.runtime.cuda.errors import cuda_error, told
+from vmfm.runtime.cuda.launch import Module
+from vmfm.runtime.cuda.operations import Layout, Operations, memory_layout, scratch_layout, tensor_layout
+from vmfm.runtime.errors import BackendError
+from vmfm.runtime.graph import INPUT, TENSORS, Node
+from vmfm.runtime.schedule import Schedule
+
+OLDEST_GPU = (7, 5)
+WARM_UP_RUNS = 3  # before a net is recorded: libraries choose their algorithms and set themselves up
+_TYPES = {
+    np.uint8: torch.uint8,
+    np.int32: torch.int32,
+    np.uint64: torch.int64,  # for its size; only our kernels look inside
+    np.float16: torch.float16,
+    np.float32: torch.float32,
+}
+
+
+def open_torch_backend(bundle: Bundle, nodes: tuple[Node, ...]) -> Backend:
+    """On the GPU if torch can use one, else on the CPU. Raises BackendError if the GPU or its driver is unusable."""
+    backend = TorchCudaBackend if torch.cuda.is_available() else TorchCpuBackend
+    return backend(bundle, nodes)
+
+
+def _load_nets(bundle: Bundle, nodes: tuple[Node, ...]) -> dict[str, OnnxNet]:
+    return {node.name: OnnxNet(bundle.net_path(node.name)) for node in nodes if node.is_net}
+
+
+class TorchCpuBackend(HostBackend):
+    """The nets in float32 on the CPU, the operations by their definitions."""
+
+    name = "torch"
+
+    def __init__(self, bundle: Bundle, nodes: tuple[Node, ...]) -> None:
+        super().__init__(bundle, nodes)
+        self._nets = _load_nets(bundle, nodes)
+        self.note = f"torch {torch.__version__} on the CPU, {torch.get_num_threads()} threads; torch sees no CUDA GPU"
+
+    @torch.inference_mode()
+    def run_net(self, slot: HostSlot, node: Node) -> None:
+        result = self._nets[node.name](*(torch.from_numpy(slot.tensors[name]) for name in node.reads))
+        torch.from_numpy(slot.tensors[node.writes[0]]).copy_(result)
+
+
+class CudaSlot(Slot):
+    """A slot on the GPU: its tensors, what was recorded or prepared for them, and events around every node."""
+
+    def __init__(self, shape: SlotShape, nodes: tuple[Node, ...]) -> None:
+        super().__init__(shape)
+        self.tensors: dict[str, Tensor] = {}
+        self.arrays: dict[str, Tensor] = {}  # these and what the operations work in: kernels know addresses alone
+        self.graphs: dict[str, torch.cuda.CUDAGraph] = {}
+        self.operations: Operations
+        self.staging: Tensor  # the frame in pinned host memory
+        self.uploaded = torch.cuda.Event()
+        self.started = {node.name: torch.cuda.Event(enable_timing=True) for node in nodes}
+        # The host sleeps until the last one, where it would by default keep a core busy asking.
+        self.done = {
+            node.name: torch.cuda.Event(enable_timing=True, blocking=node.name == "deliver") for node in nodes
+        }
+        self.ran: dict[str, None] = {}  # the nodes of the frame in flight, in order
+        self.first = True
+        self.error: Exception | None = None
+        self.matte: tuple[Tensor, Tensor] | None = None
+
+
+class TorchCudaBackend(Backend):
+    """The nets in float16 on a CUDA GPU."""
+
+    name = "torch"
+    on_gpu = True
+
+    def __init__(self, bundle: Bundle, nodes: tuple[Node, ...]) -> None:
+        super().__init__(bundle, nodes)
+        self._module: Module | None = None
+        self._lanes: dict[str, torch.cuda.Stream] = {}
+        self._slots: list[CudaSlot] = []
+        self._memory: tuple[SlotShape, dict[str, Tensor]] | None = None
+        # (node, start, end) of every node in ms since tracing began, where someone asked for it: see trace().
+        self._spans: list[tuple[str, float, float]] | None = None
+        with told("start", RuntimeError):
+            self._device = torch.device("cuda", torch.cuda.current_device())
+            name, capability = torch.cuda.get_device_name(), torch.cuda.get_device_capability()
+            if capability < OLDEST_GPU:
+                raise cuda_error("start", f"no kernel image for {name}, compute capability {capability}")
+            loaded = _load_nets(bundle, nodes)  # puts the context in place too, which the kernels are loaded into
+            self._nets = {net: module.to(self._device, torch.float16) for net, module in loaded.items()}
+            torch.cuda.synchronize()
+            self._upload, self._download = torch.cuda.Stream(), torch.cuda.Stream()
+            self._origin = torch.cuda.Event(enable_timing=True)
+        self._module = Module(kernels_for(capability))
+        self.note = f"torch {torch.__version__} on {name}, float16"
+
+    def start(self, schedule: Schedule) -> None:
+        with told("create streams", RuntimeError):
+            self._lanes = {lane: torch.cuda.Stream() for lane in schedule.lanes}
+            self._lane_of = {step.node.name: step.lane for step in schedule.steps}
+            # The graphs of one lane run one after the other and may share their scratch memory.
+            self._pools = {lane: torch.cuda.graph_pool_handle() for lane in schedule.lanes}
+
+    def open_slot(self, shape: SlotShape) -> CudaSlot:
+        with told(f"prepare for frames of {shape.frame_size[1]}x{shape.frame_size[0]}", RuntimeError):
+            slot = CudaSlot(shape, self.nodes)
+            scratch = self._allocate(scratch_layout(shape))
+            slot.tensors = self._allocate(tensor_layout(shape, self.nodes))
+            slot.staging = torch.empty(shape.of(INPUT), dtype=torch.uint8, pin_memory=True)
+            if self._memory is None or self._memory[0] != shape:
+                self._memory = (shape, self._allocate(memory_layout(shape)))
+            slot.arrays = {**scratch, **slot.tensors, **self._memory[1]}
+            torch.cuda.synchronize()
+            assert self._module is not None
+            addresses = {name: tensor.data_ptr() for name, tensor in slot.arrays.items()}
+            slot.operations = Operations(self._module, shape, self.nodes, addresses)
+            slot.graphs = {node.name: self._record_net(slot, node) for node in self.nodes if node.is_net}
+            self._slots.append(slot)
+            return slot
+
+    def close_slot(self, slot: CudaSlot) -> None:
+        with told("free a slot", RuntimeError):
+            torch.cuda.synchronize()
+            self._slots.remove(slot)
+            slot.graphs.clear()
+            slot.tensors.clear()
+            slot.arrays.clear()
+
+    def put_frame(self, slot: CudaSlot, frame: np.ndarray, *, first: bool) -> None:
+        slot.first, slot.error, slot.matte = first, None, None
+        slot.ran.clear()
+        if frame.flags.c_contiguous and frame.flags.writeable:
+            slot.staging.copy_(torch.from_numpy(frame))  # with several threads; torch takes no other arrays
+        else:
+            np.copyto(slot.staging.numpy(), frame)
+        with told("upload a frame", RuntimeError):
+            torch.cuda.set_device(self._device)  # the caller's thread may be a new one
+            with torch.cuda.stream(self._upload):
+                slot.tensors[INPUT].copy_(slot.staging, non_blocking=True)
+                slot.uploaded.record(self._upload)
+            for lane in self._lanes.values():
+                lane.wait_event(slot.uploaded)
+
+    def run(self, lane: str, slot: CudaSlot, node: Node) -> None:
+        if slot.error is not None:
+            return
+        stream = self._lanes[lane]
+        try:
+            slot.started[node.name].record(stream)
+            if node.is_net:
+                with torch.cuda.stream(stream):
+                    slot.graphs[node.name].replay()
+            elif node.name == "deliver":
+                stream = self._deliver(slot)
+            else:
+                slot.operations.run(node, stream.cuda_stream, first=slot.first)
+            slot.done[node.name].record(stream)
+            slot.ran[node.name] = None
+        except (RuntimeError, BackendError) as error:
+            slot.error = error
+
+    def record(self, lane: str, slot: CudaSlot, name: str) -> None:
+        """run() has marked the end of the node already, for the timings."""
+
+    def wait(self, lane: str, slot: CudaSlot, name: str) -> None:
+        if slot.error is None:
+            self._lanes[lane].wait_event(slot.done[name])
+
+    def matte(self, slot: CudaSlot, name: str) -> tuple[np.ndarray, np.ndarray]:
+        if isinstance(slot.error, BackendError):
+            raise slot.error
+        if slot.error is not None:
+            raise cuda_error("run a frame", slot.error) from slot.error
+        with told("finish a frame", RuntimeError):
+            slot.done[name].synchronize()
+            self._take_times(slot)
+        assert slot.matte is not None
+        matte, slot.matte = slot.matte, None
+        return matte[0].numpy(), matte[1].numpy()
+
+    def read(self, slot: CudaSlot, tensor: str) -> np.ndarray:
+        with told("read a tensor", RuntimeError):
+            torch.cuda.synchronize()
+            value = slot.tensors[tensor].cpu()
+        return (value.float() if tensor in TENSORS else value).numpy()
+
+    def write(self, slot: CudaSlot, tensor: str, value: np.ndarray) -> None:
+        with told("write a tensor", RuntimeError):
+            torch.cuda.synchronize()
+            slot.tensors[tensor].copy_(torch.from_numpy(np.array(value, order="C")))
+            torch.cuda.synchronize()
+
+    def trace(self) -> list[tuple[str, float, float]]:
+        """From now on collects (node, start, end) of every node in ms; returns the list that grows as mattes come."""
+        with told("start a trace", RuntimeError):
+            torch.cuda.synchronize()
+            self._origin.record()
+            self._spans = []
+            return self._spans
+
+    def close(self) -> None:
+        module, self._module = self._module, None
+        if module is None:
+            return
+        slots, self._slots = self._slots, []
+        try:
+            with told("close", RuntimeError):
+                torch.cuda.set_device(self._device)
+                torch.cuda.synchronize()
+                module.close()
+        finally:
+            for slot in slots:
+                slot.graphs.clear()
+                slot.tensors.clear()
+                slot.arrays.clear()
+            self._lanes.clear()
+            self._nets.clear()
+            self._memory = None
+        with told("close", RuntimeError):
+            torch.cuda.empty_cache()
+
+    def _allocate(self, layout: Layout) -> dict[str, Tensor]:
+        make = partial(torch.zeros, device=self._device)
+        return {name: make(shape, dtype=_TYPES[dtype]) for name, (shape, dtype) in layout.items()}
+
+    @torch.inference_mode()
+    def _record_net(self, slot: CudaSlot, node: Node) -> torch.cuda.CUDAGraph:
+        """A net as a CUDA graph on the slot's tensors; its scratch memory is that of its lane."""
+        net, lane = self._nets[node.name], self._lane_of[node.name]
+        inputs, output = [slot.tensors[name] for name in node.reads], slot.tensors[node.writes[0]]
+
+        def compute() -> None:
+            fast = (x.contiguous(memory_format=torch.channels_last) for x in inputs)
+            output.copy_(net(*fast))
+
+        stream, graph = self._lanes[lane], torch.cuda.CUDAGraph()
+        with torch.backends.cudnn.flags(enabled=True, benchmark=True):
+            with torch.cuda.stream(stream):
+                for _ in range(WARM_UP_RUNS):
+                    compute()
+            torch.cuda.synchronize()
+            # Other threads of the program may go on using CUDA meanwhile.
+            with torch.cuda.graph(graph, pool=self._pools[lane], stream=stream, capture_error_mode="thread_local"):
+                compute()
+        return graph
+
+    def _deliver(self, slot: CudaSlot) -> torch.cuda.Stream:
+        """Downloads the matte, beside the lanes; returns the stream that does.
+
+        Into fresh pinned arrays, which the caller keeps: torch takes them from a pool, to which they go back.
+        """
+        self._download.wait_event(slot.started["deliver"])
+        results = []
+        with torch.cuda.stream(self._download):
+            for name in ("alpha", "deviation"):
+                result = torch.empty(slot.shape.of(name), dtype=torch.float32, pin_memory=True)
+                results.append(result.copy_(slot.tensors[name], non_blocking=True))
+        slot.matte = (results[0], results[1])
+        return self._download
+
+    def _take_times(self, slot: CudaSlot) -> None:
+        for node in slot.ran:
+            self.timings.add(node, slot.started[node].elapsed_time(slot.done[node]))
+            if self._spans is not None:
+                begin, end = (self._origin.elapsed_time(events[node]) for events in (slot.started, slot.done))
+                self._spans.append((node, begin, end))
+        slot.ran.clear()
