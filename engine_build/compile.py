@@ -71,7 +71,7 @@ def group_capabilities(capabilities: Sequence[int]) -> list[tuple[int, ...]]:
     """Which GPUs share an engine: all since 8.0 at no cost in size, older ones none, as they carry code of their own."""
     wanted = sorted(set(capabilities))
     shared = tuple(capability for capability in wanted if capability >= OLDEST_STATIC)
-    alone = [(capability,) for capability in wanted if capability < OLDEST_STATIC]
+    alone: list[tuple[int, ...]] = [(capability,) for capability in wanted if capability < OLDEST_STATIC]
     return [*alone, shared] if shared else alone
 
 

@@ -16,7 +16,7 @@ SINGLE = frozenset({"Sigmoid", "Tanh", "Softmax", "GlobalAveragePool", "ReduceMe
 HALF = frozenset({"Conv", "ConvTranspose"})
 ALWAYS_SINGLE_INPUT = {"Resize": (1, 2)}  # by the operator's definition: its region of interest and scales
 
-_TYPES = {TensorProto.FLOAT16: np.float16, TensorProto.FLOAT: np.float32}
+_TYPES: dict[int, type[np.floating]] = {TensorProto.FLOAT16: np.float16, TensorProto.FLOAT: np.float32}
 _LARGEST = float(np.finfo(np.float16).max)
 
 
@@ -33,7 +33,10 @@ def to_half(model: bytes, net: str) -> bytes:
             f"the net {net!r} is not an ONNX file ({error}); export or install the bundle again"
         ) from error
     _Rewriter(proto, net).rewrite()
-    onnx.checker.check_model(proto, full_check=True)
+    try:
+        onnx.checker.check_model(proto, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise BuildError(f"the net {net!r} cannot be rewritten to fp16: {error}") from error
     return proto.SerializeToString(deterministic=True)
 
 
@@ -44,7 +47,7 @@ class _Rewriter:
         self.graph, self.net = proto.graph, net
         # Constants have no type until a node asks for one; all others are turned by a Cast.
         self.constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in self.graph.initializer}
-        self.types = {value.name: TensorProto.FLOAT16 for value in self.graph.input}
+        self.types: dict[str, int] = {value.name: TensorProto.FLOAT16 for value in self.graph.input}
         self.inputs = set(self.types)
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: dict[str, onnx.TensorProto] = {}

@@ -11,13 +11,14 @@ import json
 import math
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
 from vmfm.runtime.bundle import NET_MULTIPLE_PX, Bundle
+from vmfm.runtime.cuda.compile import cache_folder
 from vmfm.runtime.errors import BackendError
 from vmfm.runtime.graph import PATCH_PX, TENSORS, Node
 
@@ -102,8 +103,8 @@ class EngineCache:
     """A folder of engines. The folder need not exist before the first store()."""
 
     def __init__(self, folder: Path | None = None) -> None:
-        """folder: by default `vmfm/engines` in the user's cache folder."""
-        self.folder = folder or default_folder()
+        """folder: by default `engines` in the folder where VMFM keeps what can be made again."""
+        self.folder = folder or cache_folder() / "engines"
 
     def engine_file(self, key: EngineKey) -> Path:
         return self.folder / f"{key.stem}.engine"
@@ -167,8 +168,15 @@ class EngineCache:
     @contextmanager
     def lock(self, key: EngineKey) -> Iterator[None]:
         """Held by one process at a time per key; the others wait. A process that dies lets go of it."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with open(self.folder / f".{key.stem}.lock", "w", encoding="utf-8") as file:
+
+        with ExitStack() as stack:
+            try:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                file = stack.enter_context(open(self.folder / f".{key.stem}.lock", "w", encoding="utf-8"))
+            except OSError as error:
+                raise BackendError(
+                    f"cannot write to {self.folder} ({error.strerror}); choose another folder"
+                ) from error
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
@@ -188,11 +196,6 @@ class EngineCache:
             except (OSError, ValueError, KeyError, TypeError):
                 continue
         return [capabilities for capabilities in found if capabilities]
-
-
-def default_folder(environment: Mapping[str, str] = os.environ) -> Path:
-    """`vmfm/engines` in the user's cache folder."""
-    return Path(environment.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vmfm" / "engines"
 
 
 def write_whole(file: Path, content: bytes) -> None:
