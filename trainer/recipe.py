@@ -96,8 +96,8 @@ def _stage(values: dict[str, Any]) -> Stage:
     if stage.name not in OBJECTIVES:
         raise TrainerError(f"there is no stage {stage.name!r}; wanted one of {', '.join(OBJECTIVES)}")
     where = f"stage {stage.name}"
-    if unknown := [net for net in stage.trains if net not in TRAINABLE] or not stage.trains:
-        raise TrainerError(f"{where} trains {unknown or 'nothing'}; wanted some of {', '.join(TRAINABLE)}")
+    if not set(stage.trains) <= set(TRAINABLE) or not stage.trains:
+        raise TrainerError(f"{where} trains {list(stage.trains)}; wanted some of {', '.join(TRAINABLE)}")
     if unknown := [kind for kind in stage.kinds if kind not in READERS]:
         raise TrainerError(f"{where} draws from kinds {unknown}; wanted some of {', '.join(READERS)}")
     if (stage.steps > 0) == (stage.epochs > 0):
