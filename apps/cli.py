@@ -79,3 +79,14 @@ def bench(
     print_report(report)
     if json is not None:
         write_report(report, json)
+
+
+def doctor() -> None:
+    """Tell what VMFM finds on this computer, and what to do about what is missing."""
+    from rich.console import Console
+    from vmfm.apps.doctor import can_run, examine, tell
+
+    findings = examine()
+    tell(findings, Console())
+    if not can_run(findings):
+        raise typer.Exit(1)

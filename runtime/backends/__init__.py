@@ -1,12 +1,12 @@
 """The backends by name, and how "auto" picks one. Their libraries are imported only when one is opened."""
 
 import importlib
-import os
 from dataclasses import dataclass
 
 from vmfm.runtime.backends.base import Backend
 from vmfm.runtime.bundle import Bundle
 from vmfm.runtime.errors import BackendError
+from vmfm.runtime.gpus import Gpus, find_gpus
 from vmfm.runtime.graph import Node
 
 
@@ -22,6 +22,12 @@ class Entry:
 
 # Best first: "auto" takes the first that really opens.
 BACKENDS: dict[str, Entry] = {
+    "tensorrt": Entry(
+        "vmfm.runtime.backends.tensorrt_backend",
+        "TensorRTBackend",
+        "pip install 'vmfm[rtx]' (GeForce RTX) or 'vmfm[tensorrt]'",
+        uses_gpu=True,
+    ),
     "torch": Entry(
         "vmfm.runtime.backends.torch_backend", "open_torch_backend", "pip install 'vmfm[torch-gpu]'", uses_gpu=True
     ),
@@ -34,32 +40,30 @@ def open_backend(name: str, bundle: Bundle, nodes: tuple[Node, ...]) -> Backend:
 
     Raises BackendError for an unknown name, or with every backend's reason if none works.
     """
-    if name != "auto":
-        if name not in BACKENDS:
-            raise BackendError(f"no backend {name!r}; there are: auto, {', '.join(BACKENDS)}")
-        return _open(name, bundle, nodes)
-    failures: list[str] = []
-    for candidate, entry in BACKENDS.items():
-        if entry.uses_gpu and not nvidia_gpu_present():
+    if name == "auto":
+        return _open_best(bundle, nodes, find_gpus())
+    if name not in BACKENDS:
+        raise BackendError(f"no backend {name!r}; there are: auto, {', '.join(BACKENDS)}")
+    return _open(name, bundle, nodes)
+
+
+def _open_best(bundle: Bundle, nodes: tuple[Node, ...], gpus: Gpus) -> Backend:
+    reasons = [] if gpus.devices else [f"no NVIDIA GPU to use: {gpus.problem}"]
+    for name, entry in BACKENDS.items():
+        if entry.uses_gpu and not gpus.devices:
             continue
         try:
-            backend = _open(candidate, bundle, nodes)
+            backend = _open(name, bundle, nodes)
         except BackendError as error:
-            failures.append(str(error))
+            reasons.append(f"not {name}: {error}")
             continue
         if entry.uses_gpu and not backend.on_gpu:
-            failures.append(backend.note)
+            reasons.append(f"not {name}: {backend.note}")
             backend.close()
             continue
-        backend.note = "; ".join([backend.note, *failures])
+        backend.note = "; ".join([backend.note, *reasons])
         return backend
-    raise BackendError("no backend works here: " + "; ".join(failures))
-
-
-def nvidia_gpu_present() -> bool:
-    """Whether an NVIDIA driver runs on this computer. Asks the system, loads nothing."""
-    windows_driver = os.path.join(os.environ.get("SystemRoot", ""), "System32", "nvcuda.dll")
-    return os.path.exists("/proc/driver/nvidia/version") or (os.name == "nt" and os.path.exists(windows_driver))
+    raise BackendError("no backend works here: " + "; ".join(reasons))
 
 
 def _open(name: str, bundle: Bundle, nodes: tuple[Node, ...]) -> Backend:

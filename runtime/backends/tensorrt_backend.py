@@ -79,6 +79,7 @@ class TensorRTSlot(Slot):
 
 class TensorRTBackend(Backend):
     name = "tensorrt"
+    on_gpu = True
 
     def __init__(
         self,

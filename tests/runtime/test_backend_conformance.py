@@ -4,10 +4,15 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from vmfm.engine_build.compile import build_engines
 from vmfm.runtime.backends import BACKENDS, open_backend
 from vmfm.runtime.backends.base import Backend, SlotShape
+from vmfm.runtime.backends.tensorrt_flavor import open_flavor
 from vmfm.runtime.bundle import Bundle
+from vmfm.runtime.engines import EngineCache
+from vmfm.runtime.errors import BackendError
 from vmfm.runtime.fusion import fuse
+from vmfm.runtime.gpus import find_gpus
 from vmfm.runtime.graph import GRAPH, PATCH_PX, Node
 from vmfm.runtime.patches import gather, scatter, select
 from vmfm.runtime.preprocess import preprocess
@@ -25,8 +30,27 @@ SHAPES = {
 }
 
 
-@pytest.fixture(params=sorted(BACKENDS))
+def tensorrt_runs_here() -> bool:
+    """Whether there is a GPU that an installed TensorRT can run on."""
+    try:
+        known = open_flavor().capabilities
+    except BackendError:
+        return False
+    return any(known is None or gpu.capability in known for gpu in find_gpus().devices)
+
+
+@pytest.fixture(scope="session")
+def engines(tiny_bundle: Bundle) -> None:
+    """The tiny bundle's engines, beside it."""
+    gpu, flavor = find_gpus().devices[0], open_flavor()
+    device = "" if flavor.capabilities else gpu.name
+    build_engines(tiny_bundle, flavor, (gpu.capability,), EngineCache(tiny_bundle.path / "engines"), device=device)
+
+
+@pytest.fixture(params=[name for name in sorted(BACKENDS) if name != "tensorrt" or tensorrt_runs_here()])
 def backend(request: pytest.FixtureRequest, tiny_bundle: Bundle) -> Iterator[Backend]:
+    if request.param == "tensorrt":
+        request.getfixturevalue("engines")
     with open_backend(request.param, tiny_bundle, GRAPH) as backend:
         backend.start(plan(GRAPH))
         yield backend

@@ -18,6 +18,7 @@ from vmfm.runtime.backends.torch_nets import OnnxNet
 from vmfm.runtime.bundle import Bundle, shipped_bundles
 from vmfm.runtime.cuda.launch import Kernels
 from vmfm.runtime.errors import BackendError
+from vmfm.runtime.gpus import Gpu, Gpus
 from vmfm.runtime.graph import GRAPH, NETS, Node
 from vmfm.runtime.stream import MattingStream
 
@@ -57,7 +58,8 @@ def test_an_unknown_operator_is_named(tmp_path: Path, node: onnx.NodeProto, told
 
 
 def test_auto_never_takes_torch_on_the_cpu(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vmfm.runtime.backends.nvidia_gpu_present", lambda: True)
+    gpus = Gpus((13, 0), (Gpu("NVIDIA GeForce RTX 4070", 89, 12 << 30),))
+    monkeypatch.setattr("vmfm.runtime.backends.find_gpus", lambda: gpus)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with open_backend("auto", tiny_bundle, GRAPH) as backend:
         assert backend.name == "cpu"
