@@ -48,7 +48,7 @@ def evaluate(
 
 
 def train(
-    recipe: Annotated[str, typer.Argument(help="lite, full, smoke or a .toml file.")],
+    recipe: Annotated[str, typer.Argument(help="lite, full, paper, smoke or a .toml file.")],
     data: Annotated[Path, typer.Option(help="The data folder that the recipe's paths start from.")] = Path("data"),
     out: Annotated[Path | None, typer.Option(help="The run's folder (default: runs/RECIPE).")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,

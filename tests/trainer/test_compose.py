@@ -75,6 +75,21 @@ def test_light_and_camera_leave_truths_alone_and_colours_in_range(monkeypatch):
         assert 0 <= value.min() and value.max() <= 1, field.name
 
 
+def test_the_cameras_grain_is_on_foreground_and_backgrounds_too(monkeypatch):
+    """Else a discriminator would tell composites by their cleanness."""
+    monkeypatch.setattr(compose, "_chance", lambda size, p, rng: torch.zeros(size, 1, 1, 1))  # no blur
+    batch = composer(CUTOUT).batch(12, 64, 96, seed=5)
+    for place, colours in ((batch.alpha == 1, batch.foreground), (batch.alpha == 0, batch.background)):
+        torch.testing.assert_close(colours * place, batch.image * place, atol=1e-5, rtol=0)
+
+
+def test_the_other_background_is_one_the_picture_was_not_taken_before(plain, monkeypatch):
+    monkeypatch.setattr(compose, "_chance", lambda size, p, rng: torch.zeros(size, 1, 1, 1))
+    batch = composer(CUTOUT).batch(6, 64, 96, seed=5)
+    assert torch.equal(batch.other_background, batch.background.roll(1, 0))
+    assert (batch.other_background - batch.background).abs().mean((1, 2, 3)).min() > 0.05
+
+
 def test_photos_are_not_composed():
     batch = composer(PHOTO).batch(4, 64, 64, seed=1)
     assert batch.composed.max() == 0
