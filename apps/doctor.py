@@ -91,7 +91,9 @@ def _bundles() -> Iterator[Finding]:
 def _backends() -> Iterator[Finding]:
     """Opens every backend on a whole bundle."""
     bundle = _any_bundle()
-    for name, entry in BACKENDS.items() if bundle else ():
+    if bundle is None:
+        return
+    for name, entry in BACKENDS.items():
         try:
             with open_backend(name, bundle, NETS) as backend:
                 yield Finding(f"backend {name}", True, backend.note)
