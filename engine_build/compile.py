@@ -15,7 +15,7 @@ from vmfm.engine_build.errors import BuildError
 from vmfm.engine_build.half import to_half
 from vmfm.runtime.backends.tensorrt_flavor import Flavor
 from vmfm.runtime.bundle import Bundle
-from vmfm.runtime.engines import OLDEST_STATIC, EngineCache, EngineKey, Profile, tensor_shape
+from vmfm.runtime.engines import OLDEST_STATIC, RECIPE, EngineCache, EngineKey, Profile, tensor_shape
 from vmfm.runtime.graph import NETS, Node
 
 RTX_CARDS = (75, 86, 89, 120)  # GeForce RTX 20, 30, 40 and 50
@@ -54,7 +54,8 @@ def build_engines(
     results = []
     for group in group_capabilities(capabilities):
         for node in NETS:
-            key = EngineKey.of(bundle, node, flavor.name, flavor.version, group, device)
+            recipe = getattr(converter, "recipe", RECIPE)
+            key = EngineKey.of(bundle, node, flavor.name, flavor.version, group, device, recipe)
             with cache.lock(key):
                 reason, start = cache.problem(key), time.perf_counter()
                 if reason:

@@ -23,6 +23,7 @@ from vmfm.runtime.errors import BackendError
 from vmfm.runtime.graph import PATCH_PX, TENSORS, Node
 
 RECIPE = "fp16-1"  # how engines are made of ONNX files: changes with every change of that
+TORCH2TRT_RECIPE = "torch2trt-1"  # how `vmfm build --converter torch2trt` makes them
 STANDARD_FRAMES = ((720, 1280), (1280, 720), (720, 720))  # (H, W): their net sizes get kernels of their own
 WIDEST_ASPECT = 3  # of the frames that engines take, either way
 MOST_PATCHES = 4096
@@ -41,12 +42,15 @@ class Profile:
         return all(low <= n <= high for low, n, high in zip(self.low, size, self.high, strict=True))
 
 
-def profiles_of(bundle: Bundle, node: Node, capabilities: Sequence[int]) -> tuple[Profile, ...]:
+def profiles_of(bundle: Bundle, node: Node, capabilities: Sequence[int], recipe: str = RECIPE) -> tuple[Profile, ...]:
     """The sizes a net's engine is built for: the usual frames exactly, then a range for all others.
 
     Exact sizes leave the compiler nothing to guess. Each costs an RTX engine a few percent of its size; but not before
     compute capability 8.0, where the engine would hold code for each size that is 20 times as large as the weights.
     """
+    if recipe == TORCH2TRT_RECIPE:
+        size = (bundle.patches,) if "patches" in node.reads else bundle.net_size(*STANDARD_FRAMES[0])
+        return (Profile(size, size, size),)
     if "patches" in node.reads:
         return (Profile((1,), (bundle.patches,), (max(MOST_PATCHES, bundle.patches),)),)
     exact = list(dict.fromkeys(bundle.net_size(*frame) for frame in STANDARD_FRAMES))
@@ -82,12 +86,19 @@ class EngineKey:
 
     @classmethod
     def of(
-        cls, bundle: Bundle, node: Node, flavor: str, version: str, capabilities: Sequence[int], device: str = ""
+        cls,
+        bundle: Bundle,
+        node: Node,
+        flavor: str,
+        version: str,
+        capabilities: Sequence[int],
+        device: str = "",
+        recipe: str = RECIPE,
     ) -> Self:
         """The key of a bundle's net."""
         capabilities = tuple(sorted(capabilities))
-        profiles = profiles_of(bundle, node, capabilities)
-        return cls(node.name, bundle.nets[node.name].sha256, profiles, flavor, version, capabilities, device)
+        profiles = profiles_of(bundle, node, capabilities, recipe)
+        return cls(node.name, bundle.nets[node.name].sha256, profiles, flavor, version, capabilities, device, recipe)
 
     @property
     def stem(self) -> str:
@@ -153,16 +164,15 @@ class EngineCache:
 
     def find(self, bundle: Bundle, node: Node, flavor: str, version: str, capability: int, device: str) -> EngineKey:
         """The key of an engine here that serves a GPU: by itself, or among others. Raises BackendError."""
-        alone = EngineKey.of(bundle, node, flavor, version, (capability,), device)
-        reasons = [self.problem(alone)]
-        if not reasons[0]:
-            return alone
-        for capabilities in self._built_for(node.name):
-            key = EngineKey.of(bundle, node, flavor, version, capabilities, device)
-            if capability in capabilities and key != alone:
-                if not (reason := self.problem(key)):
-                    return key
-                reasons.append(reason)
+        reasons = ["not built yet"]
+        lists = dict.fromkeys([(capability,), *self._built_for(node.name)])
+        for recipe in (RECIPE, TORCH2TRT_RECIPE):
+            for capabilities in lists:
+                key = EngineKey.of(bundle, node, flavor, version, capabilities, device, recipe)
+                if capability in capabilities:
+                    if not (reason := self.problem(key)):
+                        return key
+                    reasons.append(reason)
         raise BackendError(max(reasons, key=lambda reason: reason != "not built yet"))
 
     @contextmanager

@@ -25,7 +25,7 @@ from vmfm.runtime.cuda.operations import (
     scratch_layout,
     tensor_layout,
 )
-from vmfm.runtime.engines import EngineCache, Profile, profiles_of, tensor_shape, write_whole
+from vmfm.runtime.engines import EngineCache, Profile, tensor_shape, write_whole
 from vmfm.runtime.errors import BackendError
 from vmfm.runtime.graph import INPUT, Node
 from vmfm.runtime.schedule import Schedule
@@ -212,7 +212,7 @@ class TensorRTBackend(Backend):
         for cache in caches:
             try:
                 key = cache.find(self.bundle, node, self._flavor.name, self._flavor.version, capability, device)
-                return cache.load(key), profiles_of(self.bundle, node, key.capabilities)
+                return cache.load(key), key.profiles
             except BackendError as error:
                 reasons.append(str(error))
         reason = max(reasons, key=lambda reason: reason != "not built yet")
