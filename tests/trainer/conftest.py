@@ -37,7 +37,7 @@ def data_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         rgba = cv2.resize(cv2.imread(str(path), cv2.IMREAD_UNCHANGED), (160, 160), interpolation=cv2.INTER_AREA)
         alpha = rgba[..., 3:] / 255
         mixed = rgba[..., :3] * alpha + backdrop(10 + seed, 160, 160) * (1 - alpha)
-        cv2.imwrite(str(photos / f"{seed}.jpg"), mixed)
+        cv2.imwrite(str(photos / f"{seed}.jpg"), mixed.astype(np.uint8))
         box = cv2.boundingRect(rgba[..., 3])
         entries[str(seed)] = {"persons": [{"box": box}], "objects": [], "pairs": []}
     (photos.parent / "interactions.json").write_text(json.dumps({"images": entries}))
