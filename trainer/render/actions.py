@@ -65,7 +65,7 @@ ACTIONS = (
     Action("phone_ear", 5, ("phone",), ("phone_ear",), framing=NEAR, sits=0.2),
     Action("phone", 6, ("phone", "remote"), ("phone_text", "phone_show", "phone_selfie"), gaze=("thing", "thing", "camera"),
            framing=NEAR, sits=0.25),
-    Action("laptop", 4, ("grip:lap",), ("type",), gaze=("thing", "thing", "camera"), framing=(0.5, 0.4, 0.1), sits=0.8),
+    Action("laptop", 4, ("grip:lap",), ("laptop",), gaze=("thing", "thing", "camera"), framing=(0.5, 0.4, 0.1), sits=0.8),
     Action("guitar", 1.5, ("guitar",), ("guitar",), framing=(0.3, 0.5, 0.2), sits=0.0),
     Action("headphones", 4, ("grip:ears",), ("ears",), framing=NEAR, sits=0.25, back=0.05),
 )  # fmt: skip

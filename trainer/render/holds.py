@@ -17,11 +17,10 @@ HOLDS: dict[str, Hold] = {
         holds_one.wield, holds_one.umbrella, holds_one.hang, holds_one.trolley, holds_one.phone_ear,
         holds_one.phone_text, holds_one.phone_show, holds_one.phone_selfie, holds_one.under_arm, holds_one.beside,
         holds_one.pole, holds_both.both_sides, holds_both.sip_both, holds_both.wield_both, holds_both.read,
-        holds_both.type, holds_both.guitar, holds_both.flute, holds_both.wear_back, holds_both.ears, holds_both.ride,
+        holds_both.laptop, holds_both.guitar, holds_both.flute, holds_both.wear_back, holds_both.ears, holds_both.ride,
         holds_both.ski, holds_both.foot,
     )
 }  # fmt: skip
 
 WORN = {"wear_back", "ears", "seat", "ride", "ski", "foot"}  # no hand has to be near
 AT_THE_HEAD = {"sip", "sip_both", "bite", "phone_ear", "flute", "ears"}  # the head has to stay where it is
-FREE_STANDING = {"ride", "ski", "foot", "trolley", "beside", "seat"}

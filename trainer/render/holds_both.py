@@ -83,9 +83,8 @@ def _fist_way(axis: np.ndarray, side: str) -> np.ndarray:
 
 
 def _palm_way(axis: np.ndarray, side: str) -> np.ndarray:
-    """Such that the index finger is on the upper side of the stick: along x palm is what it is for a hand."""
-    normal = np.cross(_fist_way(axis, side), axis)
-    return -normal * sign(side)
+    """Such that the index finger is on the upper side of the stick."""
+    return np.cross(_fist_way(axis, side), axis) * sign(side)
 
 
 def read(performer: Performer, prop: Prop, use: Use) -> Matrix:
@@ -114,7 +113,7 @@ def read(performer: Performer, prop: Prop, use: Use) -> Matrix:
     return placed(turn, center + (shift[0] + shift[1]) / 2)
 
 
-def type(performer: Performer, prop: Prop, use: Use) -> Matrix:  # noqa: A001 - it is what hands do on a laptop
+def laptop(performer: Performer, prop: Prop, use: Use) -> Matrix:
     """A laptop before the belly, or on the lap of somebody who sits: typed on, or held by its sides."""
     rng, chest, posture = performer.rng, performer.chest(), performer.posture
     center = chest + vec(0, -rng.uniform(0.3, 0.36), -rng.uniform(0.34, 0.42))

@@ -8,7 +8,6 @@ from vmfm.trainer.render.scene import Use
 from vmfm.trainer.render.skeleton import sign
 
 Matrix = np.ndarray
-ELBOW_DOWN = (0.55, 0.25, -1.0)
 FINGER = 0.012  # metres from the bones of a hand to its skin
 
 
@@ -248,14 +247,10 @@ def phone_selfie(performer: Performer, prop: Prop, use: Use) -> Matrix:
 def under_arm(performer: Performer, prop: Prop, use: Use) -> Matrix:
     """A board along the body, its lower edge in the hand."""
     side, s, rng = use.side, sign(use.side), performer.rng
-    wide = min(2 * float(np.abs(prop.grips[1][1])), 0.55)
-    drop = -rng.uniform(0.48, 0.53)
-    point = performer.shoulder(side) + vec(s * 0.17, -0.04, drop)
+    point = performer.shoulder(side) + vec(s * 0.17, -0.04, -rng.uniform(0.48, 0.53))
     grip = performer.bring(side, point, vec(-s * 0.05, -0.1, -1), vec(-s, 0, 0), 0.03, vec(s * 0.6, 1, 0), 30, 20, 0.1)
     ahead = vec(s * 0.06, -1, rng.uniform(-0.15, 0.25))
-    turn = frame(y=-UP + vec(0, 0, 0), x=ahead)
-    edge = grip - performer.posture.palm(side)[0] * 0.0 + UP * (0.0 if wide < 0.35 else 0.02)
-    return attach(turn, prop.grips[1], edge + vec(-s * 0.015, 0, 0.0))
+    return attach(frame(y=-UP, x=ahead), prop.grips[1], grip + vec(-s * 0.015, 0, 0))
 
 
 def beside(performer: Performer, prop: Prop, use: Use) -> Matrix:

@@ -116,3 +116,19 @@ def centered(mesh: Mesh) -> Mesh:
     """Its bounding box around the origin."""
     low, high = mesh.vertices.min(0), mesh.vertices.max(0)
     return replace(mesh, vertices=mesh.vertices - (low + high) / 2)
+
+
+def surface_points(mesh: Mesh, vertices: np.ndarray, count: int = 1500) -> np.ndarray:
+    """(count, 3) points spread evenly over a mesh whose vertices lie at `vertices`; always the same ones."""
+    starts = np.concatenate([[0], np.cumsum(mesh.counts)[:-1]])
+    fans = [
+        np.stack([mesh.corners[starts[big]], mesh.corners[starts[big] + k], mesh.corners[starts[big] + k + 1]], 1)
+        for k in range(1, int(mesh.counts.max()) - 1)
+        if (big := mesh.counts > k + 1).any()
+    ]
+    triangles = vertices[np.concatenate(fans)]
+    areas = np.linalg.norm(np.cross(triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0]), axis=1)
+    random = np.random.default_rng(0)
+    chosen = triangles[random.choice(len(triangles), count, p=areas / areas.sum())]
+    blend = random.dirichlet((1, 1, 1), count)
+    return np.einsum("nk,nki->ni", blend, chosen)
