@@ -195,7 +195,7 @@ class TorchCudaBackend(Backend):
     def read(self, slot: CudaSlot, tensor: str) -> np.ndarray:
         with told("read a tensor", RuntimeError):
             torch.cuda.synchronize()
-            value = slot.tensors[tensor].cpu()
+            value = slot.tensors[tensor].to("cpu", copy=True)
         return (value.float() if tensor in TENSORS else value).numpy()
 
     def write(self, slot: CudaSlot, tensor: str, value: np.ndarray) -> None:

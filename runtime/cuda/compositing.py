@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from vmfm.runtime.composite import NARROW, WIDE, WORK_PX
 from vmfm.runtime.cuda.launch import Kernels
-from vmfm.runtime.cuda.operations import Layout
+from vmfm.runtime.cuda.operations import Layout, halvings
 
 BLUR = 1 / 36  # radius of a blurred background, of the frame's height
 PURE_BACKGROUND = 0.05  # alpha up to which a pixel shows the background alone
@@ -70,7 +70,8 @@ class Compositor:
         (height, width), (h, w) = self._shape.frame_size, self._shape.work_size
         small, planes = self._at["small"], self._at["planes"]
         wide, narrow = (max(1, round(radius * max(h, w))) for radius in (WIDE, NARROW))
-        self._run(stream, "weigh_wide", (w, h), frame, alpha, height, width, small, planes, h, w)
+        halved = halvings((height, width), (h, w))
+        self._run(stream, "weigh_wide", (w, h), frame, alpha, height, width, small, planes, h, w, halved)
         self._blur(stream, "planes", "blurring", (h, w), 8, wide, 0.0)
         self._run(stream, "weigh_narrow", (h * w,), small, planes, h * w)
         self._blur(stream, "planes", "blurring", (h, w), 8, narrow, 0.0)

@@ -82,16 +82,20 @@ struct Covered {
     __device__ float weight(int i) const { return fmaxf(fminf(i + 1.0f, to) - fmaxf((float)i, from), 0.0f); }
 };
 
-// Adds every pixel under a smaller one to sums by calling add(weight, y, x); the weights add up to 1.
-template <class Add> __device__ inline void average_area(Covered rows, Covered columns, Add add) {
-    float area = (rows.to - rows.from) * (columns.to - columns.from);
-    for (int y = rows.begin; y < rows.end; y++)
-        for (int x = columns.begin; x < columns.end; x++) add(rows.weight(y) * columns.weight(x) / area, y, x);
+// The average of a picture's pixels under pixel (y, x) of a smaller size (h, w), as shrink() takes it: of a picture that
+// was halved some times. Calls add(weight, row, column) for each; the weights add up to 1.
+template <class Add>
+__device__ inline void average_area(int y, int x, int h, int w, int height, int width, int halvings, Add add) {
+    Covered rows(y, h, height >> halvings), columns(x, w, width >> halvings);
+    float area = (rows.to - rows.from) * (columns.to - columns.from) * (1 << halvings) * (1 << halvings);
+    for (int r = rows.begin << halvings; r < rows.end << halvings; r++)
+        for (int c = columns.begin << halvings; c < columns.end << halvings; c++)
+            add(rows.weight(r >> halvings) * columns.weight(c >> halvings) / area, r, c);
 }
 
 // ---------------------------------------------------------------------------------------------- preprocess
 
-KERNEL preprocess(const u8* frame, int height, int width, Net* image, int h, int w) {
+KERNEL preprocess(const u8* frame, int height, int width, Net* image, int h, int w, int halvings) {
     int x = across(), y = down();
     if (x >= w || y >= h) return;
     float rgb[3] = {0, 0, 0};
@@ -100,7 +104,7 @@ KERNEL preprocess(const u8* frame, int height, int width, Net* image, int h, int
         for (int c = 0; c < 3; c++)
             rgb[c] = bilinear(rows, columns, [=](int r, int s) { return (float)frame[(r * width + s) * 3 + c]; });
     } else {
-        average_area(Covered(y, h, height), Covered(x, w, width), [&](float weight, int r, int s) {
+        average_area(y, x, h, w, height, width, halvings, [&](float weight, int r, int s) {
             for (int c = 0; c < 3; c++) rgb[c] += weight * frame[(r * width + s) * 3 + c];
         });
     }
@@ -362,11 +366,11 @@ __device__ inline void weigh(float* planes, int area, int i, const float* front,
 
 // frame and alpha reduced to small (4, h, w): RGB of 0 to 255, then alpha; and weighed for the wide averages.
 KERNEL weigh_wide(const u8* frame, const float* alpha, int height, int width, float* small, float* planes, int h,
-                  int w) {
+                  int w, int halvings) {
     int x = across(), y = down();
     if (x >= w || y >= h) return;
     float rgb[3] = {0, 0, 0}, a = 0;
-    average_area(Covered(y, h, height), Covered(x, w, width), [&](float weight, int r, int s) {
+    average_area(y, x, h, w, height, width, halvings, [&](float weight, int r, int s) {
         int i = r * width + s;
         for (int c = 0; c < 3; c++) rgb[c] += weight * frame[i * 3 + c];
         a += weight * alpha[i];
@@ -443,7 +447,7 @@ KERNEL leave_out_foreground(const u8* frame, const float* alpha, int height, int
     int x = across(), y = down();
     if (x >= w || y >= h) return;
     float behind[3] = {0, 0, 0}, all[3] = {0, 0, 0}, share = 0;
-    average_area(Covered(y, h, height), Covered(x, w, width), [&](float weight, int r, int s) {
+    average_area(y, x, h, w, height, width, 0, [&](float weight, int r, int s) {
         int i = r * width + s;
         float kept = alpha[i] <= pure ? weight : 0.0f;
         share += kept;

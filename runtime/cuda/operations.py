@@ -44,6 +44,14 @@ def nbytes(layout: Layout) -> dict[str, int]:
     return {name: math.prod(shape) * np.dtype(dtype).itemsize for name, (shape, dtype) in layout.items()}
 
 
+def halvings(size: tuple[int, int], target: tuple[int, int]) -> int:
+    """How many times shrink() of preprocess.py halves a picture of a size (H, W) on its way to another."""
+    count = 0
+    while all(have % 2 == 0 and have >= 2 * want for have, want in zip(size, target, strict=True)):
+        size, count = (size[0] // 2, size[1] // 2), count + 1
+    return count
+
+
 class Operations:
     """What the nodes that are no nets do to one slot, all but `deliver`."""
 
@@ -66,7 +74,8 @@ class Operations:
 
     def _preprocess(self, node: Node) -> tuple[Launch, ...]:
         h, w = self._shape.net_size
-        return (self._prepare("preprocess", (w, h), "frame", *self._shape.frame_size, "image", h, w),)
+        halved = halvings(self._shape.frame_size, (h, w))
+        return (self._prepare("preprocess", (w, h), "frame", *self._shape.frame_size, "image", h, w, halved),)
 
     def _fuse(self, node: Node) -> tuple[Launch, ...]:
         count = math.prod(self._shape.net_size)

@@ -28,6 +28,7 @@ CAPABILITIES = [(7, 5), (8, 0), (8, 6), (8, 9), (9, 0), (12, 0)]
 SHAPES = {
     "landscape": SlotShape((120, 213), (64, 96), 8),
     "portrait": SlotShape((201, 99), (96, 64), 8),
+    "halved twice": SlotShape((264, 400), (64, 96), 8),
     "smaller than the nets": SlotShape((40, 90), (64, 96), 40),
     "smaller than a patch": SlotShape((9, 7), (64, 64), 8),
     "one pixel": SlotShape((1, 1), (64, 64), 8),
@@ -201,7 +202,7 @@ def picture(size: tuple[int, int], seed: int = 0) -> tuple[np.ndarray, np.ndarra
 
 
 @pytest.mark.parametrize("linear", [False, True], ids=["gamma", "linear"])
-@pytest.mark.parametrize("size", [(90, 120), (450, 333), (1, 1), (5, 300)], ids=str)
+@pytest.mark.parametrize("size", [(90, 120), (450, 333), (502, 870), (1, 1), (5, 300)], ids=str)
 def test_composite(kernels: Kernels, size: tuple[int, int], linear: bool) -> None:
     frame, alpha = picture(size)
     background = picture(size, 1)[0]
