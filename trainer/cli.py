@@ -169,3 +169,40 @@ def trimap(
     for _ in track(write_trimaps(pictures, out, objects=objects, segment=segment), "trimaps", total, console=console):
         pass
     console.print(f"{total} trimaps are in {out}")
+
+
+def render(
+    out: Annotated[
+        Path | None, typer.Option(help="Where the samples go; what lies there is not rendered again.")
+    ] = None,
+    count: Annotated[int, typer.Option(min=1, help="Samples that are to lie there in the end.")] = 100,
+    seed: Annotated[int, typer.Option(min=0, help="Of the first scene; the same seed gives the same scenes.")] = 0,
+    assets: Annotated[Path, typer.Option(help="Bodies, clothes, things and light.")] = Path("assets"),
+    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
+    threads: Annotated[int, typer.Option(min=1, help="Threads of each process.")] = 1,
+    size: Annotated[int, typer.Option(min=64, help="Pixels of the square picture.")] = 512,
+    samples: Annotated[int, typer.Option(min=4, help="Rays per pixel at most: the steps of alpha.")] = 16,
+    views: Annotated[int, typer.Option(min=1, max=10, help="Pictures of the same people in other scenes.")] = 4,
+    clip: Annotated[int, typer.Option(min=0, help="Frames: animated clips instead of single pictures.")] = 0,
+    python: Annotated[str | None, typer.Option(help="A Python that has bpy.")] = None,
+    setup: Annotated[bool, typer.Option("--setup", help="Only install Blender into the user's cache.")] = False,
+) -> None:
+    """Render people with the things they use: exact alpha, depth and interaction points. Can be interrupted."""
+    from rich.console import Console
+    from vmfm.trainer.errors import TrainerError
+    from vmfm.trainer.render import environment
+    from vmfm.trainer.render.run import run
+
+    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    if setup:
+        console.print(f"Blender is in {environment.setup(console.print)}")
+        return
+    if out is None:
+        raise TrainerError("`vmfm render` needs a folder to write to: --out DIR")
+    tally = run(
+        out, assets, count=count, seed=seed, views=views, workers=workers, clip=clip, size=size, samples=samples,
+        threads=threads, python=python or environment.find_python(), console=console,
+    )  # fmt: skip
+    console.print(
+        f"{out}: " + ", ".join(f"{number} {state}" for state, number in sorted(tally.items())) or "nothing to do"
+    )

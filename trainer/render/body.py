@@ -202,7 +202,12 @@ def load_garment(path: Path) -> Garment:
             mode = ""
     table = np.array(rows)
     return Garment(
-        read_obj(path.parent / obj_file), table[:, :3].astype(int), table[:, 3:6], table[:, 6:], scales, frozenset(hidden)
+        read_obj(path.parent / obj_file),
+        table[:, :3].astype(int),
+        table[:, 3:6],
+        table[:, 6:],
+        scales,
+        frozenset(hidden),
     )
 
 

@@ -1,6 +1,8 @@
 """Draws scenes from seeds: the same seed, view and attempt give the same scene, wherever it is drawn."""
 
+import math
 from collections.abc import Collection
+from dataclasses import replace
 from random import Random
 
 from vmfm.trainer.render.actions import ACTIONS, EXPRESSIVE, FREE_HAND, GESTURES, USUAL_HOLD, Action
@@ -27,11 +29,12 @@ def draw_scene(seed: int, view: int = 0, attempt: int = 0, available: Collection
     action = _action(rng, things)
     framing = rng.choices(FRAMINGS, action.framing)[0]
     behind = rng.random() < action.back and framing != "webcam"
+    shot = _shot(rng, framing, behind)
     figures = [_figure(rng, draw_look(seed, 0), action, things, framing, behind)]
     # Views of one seed share its people, so whether there is a second one is the seed's to say.
     if Random(f"company {seed}").random() < SECOND_PERSON:
-        figures.append(_companion(rng, draw_look(seed, 1), things, framing))
-    return Scene(seed, view, split, tuple(figures), _shot(rng, framing, behind), _light(rng), _grade(rng))
+        figures.append(_companion(rng, draw_look(seed, 1), things, shot))
+    return Scene(seed, view, split, tuple(figures), shot, _light(rng), _grade(rng))
 
 
 def draw_look(seed: int, person: int = 0) -> Look:
@@ -79,9 +82,7 @@ def _thing(rng: Random, choices: list[Thing]) -> Thing:
     return rng.choice([thing for thing in choices if thing.cls == cls])
 
 
-def _figure(
-    rng: Random, look: Look, action: Action, things: Collection[Thing], framing: str, behind: bool
-) -> Figure:
+def _figure(rng: Random, look: Look, action: Action, things: Collection[Thing], framing: str, behind: bool) -> Figure:
     side = rng.choice("rrl")
     uses = []
     stance = rng.choice(action.stances)
@@ -114,17 +115,22 @@ def _gestures(rng: Random, action: Action) -> tuple[tuple[str, str], ...]:
     return tuple(zip("lr", kinds))
 
 
-def _companion(rng: Random, look: Look, things: Collection[Thing], framing: str) -> Figure:
+def _companion(rng: Random, look: Look, things: Collection[Thing], shot: Shot) -> Figure:
     """Somebody beside or half behind the first person, mostly with empty hands."""
-    easy = [action for action in ACTIONS if action.name in ("none", "none", "gesture", "drink", "phone", "hold")]
+    easy = [action for action in ACTIONS if action.name in ("none", "gesture", "drink", "phone", "hold")]
     easy = [action for action in easy if not action.things or fitting(action, things)]
     figure = _figure(rng, look, rng.choice(easy), things, "full", behind=False)
-    side = rng.choice((-1, 1))
-    apart = rng.uniform(0.4, 0.55) if framing == "webcam" else rng.uniform(0.45, 0.85)
-    return Figure(
-        figure.look, figure.action, "stand", tuple(use for use in figure.uses if use.hold != "seat"), figure.gestures,
-        figure.gaze, figure.seed, side * apart, rng.uniform(0.1, 0.5), -side * rng.uniform(-10, 35),
-    )  # fmt: skip
+    side, back = rng.choice((-1, 1)), rng.uniform(0.1, 0.5)
+    apart = rng.uniform(0.4, 0.55) if shot.framing == "webcam" else rng.uniform(0.45, 0.8)
+    yaw = math.radians(shot.yaw_deg)  # beside is as the camera sees it
+    return replace(
+        figure,
+        stance="stand",
+        uses=tuple(use for use in figure.uses if use.hold != "seat"),
+        x=side * apart * math.cos(yaw) - back * math.sin(yaw),
+        y=side * apart * math.sin(yaw) + back * math.cos(yaw),
+        turn_deg=shot.yaw_deg * rng.uniform(0.3, 1.0) - side * rng.uniform(-10, 35),
+    )
 
 
 def _shot(rng: Random, framing: str, behind: bool) -> Shot:

@@ -16,7 +16,9 @@ def gesture(performer: Performer, side: str, kind: str) -> None:
     shoulder, posture = performer.shoulder(side), performer.posture
 
     def bring(point, along, normal, off, pole, curl, thumb=10) -> None:
-        performer.bring(side, np.asarray(point), vec(*along), vec(*normal), off, vec(*pole), curl, thumb, LOOSE, holds=False)
+        performer.bring(
+            side, np.asarray(point), vec(*along), vec(*normal), off, vec(*pole), curl, thumb, LOOSE, holds=False
+        )
 
     down, up = (s * 0.6, 0.3, -1), (s * 0.8, 0.1, -1)
     try:

@@ -47,7 +47,9 @@ class Strands:
     dye: tuple[float, float, float] | None
 
 
-def grow(body: BaseBody, vertices: np.ndarray, cap: Garment, look_hair: str, old: bool, rng: Random) -> tuple[Strands, Mesh]:
+def grow(
+    body: BaseBody, vertices: np.ndarray, cap: Garment, look_hair: str, old: bool, rng: Random
+) -> tuple[Strands, Mesh]:
     """The strands of a style and the dark cap of scalp that is seen between them.
 
     vertices: (N, 3) of the shaped body, decimetres. cap: a close-fitting hair mesh, which tells where hair grows.

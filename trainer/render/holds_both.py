@@ -101,14 +101,18 @@ def read(performer: Performer, prop: Prop, use: Use) -> Matrix:
     turn = frame(y=-normal, z=upright)
     if size[0] < 0.16:
         side, s = use.side, sign(use.side)
-        grip = performer.bring(side, center, vec(-s * 0.3, -0.3, 0.9), normal, prop.radius + 0.014, elbow(side, 0.6, 0.1), 22, 20)
+        grip = performer.bring(
+            side, center, vec(-s * 0.3, -0.3, 0.9), normal, prop.radius + 0.014, elbow(side, 0.6, 0.1), 22, 20
+        )
         return placed(turn, grip + performer.posture.palm(side)[0] * 0.05)
     shift = []
     for side in SIDES:
         s = sign(side)
         edge = center + vec(s, 0, 0) * (size[0] / 2 + 0.004) - upright * size[2] * u(0, 0.2)
         facing = vec(-s * 0.85, 0.1, 0.3) if use.zone == "read" else vec(-s, 0, 0)
-        grip = performer.bring(side, edge, vec(-s * 0.15, -0.75, 0.5), facing, 0.014, vec(s * 0.8, 0.3, -1), 30, 20, 0.08)
+        grip = performer.bring(
+            side, edge, vec(-s * 0.15, -0.75, 0.5), facing, 0.014, vec(s * 0.8, 0.3, -1), 30, 20, 0.08
+        )
         shift.append(grip - edge)
     return placed(turn, center + (shift[0] + shift[1]) / 2)
 
@@ -118,7 +122,9 @@ def laptop(performer: Performer, prop: Prop, use: Use) -> Matrix:
     rng, chest, posture = performer.rng, performer.chest(), performer.posture
     center = chest + vec(0, -rng.uniform(0.3, 0.36), -rng.uniform(0.34, 0.42))
     if performer.seated:
-        knees = (posture.head("calf_l") + posture.head("calf_r") + posture.head("thigh_l") + posture.head("thigh_r")) / 4
+        knees = (
+            posture.head("calf_l") + posture.head("calf_r") + posture.head("thigh_l") + posture.head("thigh_r")
+        ) / 4
         center[2] = knees[2] + 0.095
         center[1] = min(center[1], knees[1] + 0.08)
     typing = performer.seated or rng.random() < 0.4
@@ -187,7 +193,9 @@ def wear_back(performer: Performer, prop: Prop, use: Use) -> Matrix:
             s = sign(side)
             point = performer.shoulder(side) + basis @ vec(-s * 0.05, -0.14, -0.06)
             try:
-                performer.bring(side, point, vec(-s * 0.5, 0.1, 0.8), vec(0, 0.9, 0.1), 0.015, vec(s, -0.1, -0.8), 66, 20, 0.14)
+                performer.bring(
+                    side, point, vec(-s * 0.5, 0.1, 0.8), vec(0, 0.9, 0.1), 0.015, vec(s, -0.1, -0.8), 66, 20, 0.14
+                )
             except Unposable:
                 continue
     return attach(frame(z=up, y=back), (prop.grips[1] + prop.grips[2]) / 2, at)
@@ -231,5 +239,3 @@ def foot(performer: Performer, prop: Prop, use: Use) -> Matrix:
     center = toe + ahead * (prop.radius + rng.uniform(0.0, 0.02))
     center[2] = max(center[2], prop.radius)
     return placed(rotation(vec(rng.random(), rng.random(), 1), rng.uniform(0, 360)), center)
-
-

@@ -71,7 +71,9 @@ def sip(performer: Performer, prop: Prop, use: Use) -> Matrix:
     along = reject(vec(-s * 0.3, -0.8, 0.35), axis)
     normal = np.cross(axis, along)
     normal = normal if normal[0] * -s > 0 else -normal
-    grip = performer.bring(side, point, along, normal, radius + FINGER, elbow(side, 0.9, 0.1, -0.6), fist(radius), 35, 0.09)
+    grip = performer.bring(
+        side, point, along, normal, radius + FINGER, elbow(side, 0.9, 0.1, -0.6), fist(radius), 35, 0.09
+    )
     performer.contacts.append(lips)
     return attach(turn, prop.grips[0], grip)
 
@@ -141,7 +143,9 @@ def push(performer: Performer, prop: Prop, use: Use) -> Matrix:
     """About to throw: the hand back over the shoulder or out to the side, the thing in or on it."""
     side, s, rng = use.side, sign(use.side), performer.rng
     if use.zone == "high":
-        point = performer.shoulder(side) + vec(s * rng.uniform(0.15, 0.3), rng.uniform(-0.2, 0.1), rng.uniform(0.2, 0.38))
+        point = performer.shoulder(side) + vec(
+            s * rng.uniform(0.15, 0.3), rng.uniform(-0.2, 0.1), rng.uniform(0.2, 0.38)
+        )
         along, normal = vec(s * 0.1, 0.2, 1), vec(-s * 0.3, -1, 0.2)
     else:
         point = zone(performer, side, "swing")
@@ -150,7 +154,9 @@ def push(performer: Performer, prop: Prop, use: Use) -> Matrix:
         grip = performer.bring(side, point, along, normal, 0.014, elbow(side, 0.9, 0.3, -0.4), 52, 20, 0.12)
         along, normal, _ = performer.posture.palm(side)
         return attach(frame(z=along, y=-normal), prop.grips[0], grip + along * 0.05)
-    grip = performer.bring(side, point, along, normal, FINGER, elbow(side, 0.9, 0.3, -0.4), rng.uniform(12, 24), 10, 0.12)
+    grip = performer.bring(
+        side, point, along, normal, FINGER, elbow(side, 0.9, 0.3, -0.4), rng.uniform(12, 24), 10, 0.12
+    )
     return placed(rotation(UP, rng.uniform(0, 360)), grip + performer.posture.palm(side)[1] * (prop.radius - 0.004))
 
 
@@ -185,9 +191,13 @@ def hang(performer: Performer, prop: Prop, use: Use) -> Matrix:
     if lifted:
         point, along, normal = performer.shoulder(side) + vec(s * 0.02, -0.38, -0.08), vec(-s * 0.4, -1, 0.05), UP
     else:
-        point = performer.shoulder(side) + vec(s * rng.uniform(0.12, 0.2), rng.uniform(-0.12, 0), -rng.uniform(0.5, 0.54))
+        point = performer.shoulder(side) + vec(
+            s * rng.uniform(0.12, 0.2), rng.uniform(-0.12, 0), -rng.uniform(0.5, 0.54)
+        )
         along, normal = vec(s * 0.05, -0.05, -1), vec(-s, 0, 0)
-    grip = performer.bring(side, point, along, normal, 0.018, elbow(side) if lifted else vec(s * 0.3, 1, 0), 66, 20, 0.1)
+    grip = performer.bring(
+        side, point, along, normal, 0.018, elbow(side) if lifted else vec(s * 0.3, 1, 0), 66, 20, 0.1
+    )
     turn = frame(z=UP, x=vec(1, rng.uniform(-0.3, 0.3), 0) if lifted else vec(rng.uniform(-0.2, 0.2), 1, 0))
     return attach(turn, prop.grips[0], grip + performer.posture.palm(side)[0] * (0 if lifted else 0.02))
 
@@ -228,7 +238,9 @@ def phone_text(performer: Performer, prop: Prop, use: Use) -> Matrix:
     side, s = use.side, sign(use.side)
     point = zone(performer, side, "read")
     performer.look_at = point
-    return _phone(performer, prop, side, point, vec(-s * 0.1, 0.8, 0.6), vec(-s * 0.45, -0.45, 0.8), elbow(side, 0.5, 0.2), 36)
+    return _phone(
+        performer, prop, side, point, vec(-s * 0.1, 0.8, 0.6), vec(-s * 0.45, -0.45, 0.8), elbow(side, 0.5, 0.2), 36
+    )
 
 
 def phone_show(performer: Performer, prop: Prop, use: Use) -> Matrix:
@@ -241,7 +253,9 @@ def phone_selfie(performer: Performer, prop: Prop, use: Use) -> Matrix:
     side, s, rng = use.side, sign(use.side), performer.rng
     point = performer.shoulder(side) + vec(-s * 0.05, -rng.uniform(0.46, 0.56), rng.uniform(0.05, 0.25))
     performer.look_at = point
-    return _phone(performer, prop, side, point, vec(-s * 0.2, 0.9, 0.2), vec(-s * 0.3, -0.2, 1), elbow(side, 0.7, 0.0), 30)
+    return _phone(
+        performer, prop, side, point, vec(-s * 0.2, 0.9, 0.2), vec(-s * 0.3, -0.2, 1), elbow(side, 0.7, 0.0), 30
+    )
 
 
 def under_arm(performer: Performer, prop: Prop, use: Use) -> Matrix:
@@ -257,10 +271,14 @@ def beside(performer: Performer, prop: Prop, use: Use) -> Matrix:
     """A board on end at one's side, steadied by a hand."""
     side, s, rng = use.side, sign(use.side), performer.rng
     size = prop.mesh.size
-    point = performer.shoulder(side) + vec(s * rng.uniform(0.16, 0.24), -rng.uniform(0.05, 0.22), rng.uniform(-0.35, -0.1))
+    point = performer.shoulder(side) + vec(
+        s * rng.uniform(0.16, 0.24), -rng.uniform(0.05, 0.22), rng.uniform(-0.35, -0.1)
+    )
     point[2] = min(point[2], performer.floor + size[0] * 0.85)
     grip = performer.bring(side, point, vec(s * 0.2, -1, 0.2), vec(s, 0, 0), 0.02, elbow(side, 0.6, 0.5), 26, 20, 0.1)
-    turn = frame(x=unit(UP + vec(s * rng.uniform(-0.05, 0.12), rng.uniform(-0.05, 0.1), 0)), y=vec(s, rng.uniform(-0.4, 0.4), 0))
+    turn = frame(
+        x=unit(UP + vec(s * rng.uniform(-0.05, 0.12), rng.uniform(-0.05, 0.1), 0)), y=vec(s, rng.uniform(-0.4, 0.4), 0)
+    )
     local = prop.grips[1] * vec(0, -1, 0)  # the near edge
     matrix = attach(turn, local, grip + vec(s * 0.01, 0, 0))
     low = (prop.mesh.vertices @ turn.T)[:, 2].min() + matrix[2, 3]
@@ -272,6 +290,8 @@ def pole(performer: Performer, prop: Prop, use: Use) -> Matrix:
     """A ski pole, its tip behind."""
     side, s, rng = use.side, sign(use.side), performer.rng
     point = performer.shoulder(side) + vec(s * rng.uniform(0.1, 0.24), -rng.uniform(0.22, 0.4), -rng.uniform(0.2, 0.36))
-    grip = performer.bring(side, point, vec(-s * 0.1, -1, 0.25), vec(-s, 0, 0), 0.02, elbow(side, 0.9, 0.4), 68, 35, 0.1)
+    grip = performer.bring(
+        side, point, vec(-s * 0.1, -1, 0.25), vec(-s, 0, 0), 0.02, elbow(side, 0.9, 0.4), 68, 35, 0.1
+    )
     back = unit(vec(s * rng.uniform(-0.05, 0.25), rng.uniform(0.25, 1.1), -1))
     return attach(frame(z=-back, y=vec(0, -1, 0)), prop.grips[0], grip)

@@ -49,7 +49,9 @@ def _recoloured(material: Material, rng: Random) -> Material:
         return replace(material, hsv=(0.5 + hue, saturation, value))
     h, s, v = colorsys.rgb_to_hsv(*material.color)
     s = max(s, rng.uniform(0, 0.5)) if roll < 0.2 else s
-    return replace(material, color=colorsys.hsv_to_rgb((h + hue) % 1, min(1, s * saturation), min(1, max(0.02, v) * value)))
+    return replace(
+        material, color=colorsys.hsv_to_rgb((h + hue) % 1, min(1, s * saturation), min(1, max(0.02, v) * value))
+    )
 
 
 def _axis(index: int, sign: int = 1) -> np.ndarray:

@@ -137,7 +137,9 @@ def _skin(body: BaseBody, rest: np.ndarray, hidden: frozenset[int], surface: Mat
     return Part("body", mesh, body.weights[:SKIN_VERTICES])
 
 
-def _hair(dresser: "_Dresser", assets: Assets, body: BaseBody, vertices: np.ndarray, look: Look, rng: Random) -> list[Part]:
+def _hair(
+    dresser: "_Dresser", assets: Assets, body: BaseBody, vertices: np.ndarray, look: Look, rng: Random
+) -> list[Part]:
     if look.hair == "bald":
         return []
     if look.hair in STYLES:
@@ -200,7 +202,10 @@ class _Dresser:
         fitted, _ = garment.fitted(self.vertices, self.body.weights)
         upper = _upper_faces(garment, fitted)
         lower_mode = rng.choices(("as_is", "tint", "plain", "noise", "checks"), (5, 3, 2, 0.5, 0.4))[0]
-        modes, weights = ("as_is", "tint", "plain", "stripes", "checks", "dots", "noise"), [2, 1.5, 4, 1.6, 1.2, 0.7, 0.8]
+        modes, weights = (
+            ("as_is", "tint", "plain", "stripes", "checks", "dots", "noise"),
+            [2, 1.5, 4, 1.6, 1.2, 0.7, 0.8],
+        )
         if "casualsuit" in name and name not in ("male_casualsuit01", "male_casualsuit03", "male_casualsuit05"):
             weights[:2] = [0.08, 0.12]  # these have a print on the chest, which would be seen again and again
         upper_mode = rng.choices(modes, weights)[0]
@@ -227,7 +232,9 @@ class _Dresser:
             return replace(cloth, tint=True, hsv=(0.5, 0.0, rng.uniform(1.5, 4)))
         pattern = None if mode in ("plain", "as_is", "tint") else Pattern(mode, palette.color(rng), rng.uniform(6, 34))
         occlusion = self.assets.garment_texture("clothes", name, "ao")
-        return replace(cloth, texture=None, texture_alpha=False, occlusion=occlusion, pattern=pattern, weave=rng.uniform(120, 320))
+        return replace(
+            cloth, texture=None, texture_alpha=False, occlusion=occlusion, pattern=pattern, weave=rng.uniform(120, 320)
+        )
 
 
 def _pieces(count: int, pairs: np.ndarray) -> np.ndarray:
@@ -285,4 +292,6 @@ def _hat(dresser: _Dresser, assets: Assets, marks: Marks, kind: str, rng: Random
         mesh = mesh.moved(placed(rotation(vec(0, 0, 1), 180), vec(0, 0, 0)))
     at = vec(0, marks.back + 0.012 - scale * size[1] / 2, marks.top[2] + 0.008 - scale * size[2] / 2)
     worn = mesh.scaled(scale).moved(placed(np.eye(3), at))
-    return Part("hat", replace(worn, materials=tuple(Material(palette.color(rng), 0.8) for _ in worn.materials)), bone="head")
+    return Part(
+        "hat", replace(worn, materials=tuple(Material(palette.color(rng), 0.8) for _ in worn.materials)), bone="head"
+    )

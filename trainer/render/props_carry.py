@@ -114,7 +114,7 @@ def tote(rng: Random) -> Prop:
 
 def backpack(rng: Random) -> Prop:
     """Its back panel is the plane y = 0; grips: the loop on top, and where the two straps pass over the shoulders."""
-    w, d, h = rng.uniform(0.27, 0.34), rng.uniform(0.13, 0.2), rng.uniform(0.4, 0.5)
+    w, d, h = rng.uniform(0.25, 0.31), rng.uniform(0.12, 0.18), rng.uniform(0.36, 0.46)
     main, second = palette.cloth(rng), palette.cloth(rng, 0.0)
     sack = pillow([(-w / 2, -h / 2), (w / 2, -h / 2), (w * 0.46, h * 0.42), (w * 0.25, h / 2), (-w * 0.25, h / 2),
                    (-w * 0.46, h * 0.42)], d, main, 0.35)  # fmt: skip
@@ -125,6 +125,11 @@ def backpack(rng: Random) -> Prop:
         pocket.moved(placed(rotation(vec(1, 0, 0), 90), vec(0, d * 1.05, h * 0.28))),
         _arch(0.09, 0.05, 0.008, second, h - 0.01, d * 0.1),
     ]
+    over = h * 0.9  # height of the shoulders
+    for side in (-1, 1):
+        strap = [(0.07, 0.01, over - 0.02), (0.082, -0.05, over + 0.055), (0.088, -0.13, over + 0.06), (0.092, -0.2, over),
+                 (0.1, -0.225, over - 0.12), (0.13, -0.18, over - 0.22), (0.15, -0.06, over - 0.27), (0.1, 0.02, over - 0.29)]  # fmt: skip
+        parts.append(tube([(side * x, y, z) for x, y, z in strap], 0.024, second, 8, 0.25))
     return Prop(join(*parts), (vec(0, d * 0.1, h + 0.04), vec(0.085, 0, h * 0.9), vec(-0.085, 0, h * 0.9)),
                 long=vec(0, 0, -1), flat=vec(0, -1, 0), radius=0.011)  # fmt: skip
 
@@ -145,8 +150,12 @@ def scissors(rng: Random) -> Prop:
     for side in (-1, 1):
         blade = prism([(-0.008, 0), (0.008, 0), (0.002, 0.1)], 0.002, steel)
         blade = blade.moved(placed(rotation(vec(1, 0, 0), 90), vec(0, side * 0.001, 0)))
-        loop = [(side * 0.018 + 0.016 * math.cos(a), 0, -0.06 + 0.024 * math.sin(a)) for a in np.linspace(0, 6.28, 18)[:-1]]
-        half = join(blade, tube(loop, 0.004, grip, 7, closed=True), tube([(0, 0, 0), (side * 0.008, 0, -0.04)], 0.005, grip, 6))
+        loop = [
+            (side * 0.018 + 0.016 * math.cos(a), 0, -0.06 + 0.024 * math.sin(a)) for a in np.linspace(0, 6.28, 18)[:-1]
+        ]
+        half = join(
+            blade, tube(loop, 0.004, grip, 7, closed=True), tube([(0, 0, 0), (side * 0.008, 0, -0.04)], 0.005, grip, 6)
+        )
         parts.append(half.moved(placed(rotation(vec(0, 1, 0), side * spread), vec(0, 0, 0))))
     return Prop(join(*parts), (vec(0, 0, -0.055),), radius=0.01)
 
@@ -155,7 +164,9 @@ def knife(rng: Random) -> Prop:
     length = rng.uniform(0.12, 0.2)
     blade = prism([(-0.014, 0), (0.012, 0), (0.01, length * 0.75), (-0.012, length)], 0.002, palette.metal(rng, 0.6))
     handle = tube([(0, 0, -0.11), (0, 0, -0.05), (0, 0, 0)], [0.012, 0.011, 0.012], palette.wood(rng), 8, 0.6)
-    return Prop(join(blade.moved(placed(rotation(vec(1, 0, 0), 90), vec(0, 0, 0))), handle), (vec(0, 0, -0.06),), radius=0.012)
+    return Prop(
+        join(blade.moved(placed(rotation(vec(1, 0, 0), 90), vec(0, 0, 0))), handle), (vec(0, 0, -0.06),), radius=0.012
+    )
 
 
 def fork(rng: Random) -> Prop:
@@ -169,7 +180,9 @@ def fork(rng: Random) -> Prop:
 
 def hair_dryer(rng: Random) -> Prop:
     shell, dark = palette.paint(rng), palette.plastic(rng, (0.03, 0.03, 0.03))
-    barrel = tube([(0, 0.075, 0.15), (0, 0.03, 0.15), (0, -0.06, 0.15), (0, -0.12, 0.15)], [0.034, 0.04, 0.036, 0.026], shell, 20)
+    barrel = tube(
+        [(0, 0.075, 0.15), (0, 0.03, 0.15), (0, -0.06, 0.15), (0, -0.12, 0.15)], [0.034, 0.04, 0.036, 0.026], shell, 20
+    )
     nozzle = tube([(0, -0.12, 0.15), (0, -0.15, 0.15)], [0.027, 0.02], dark, 16)
     handle = tube([(0, 0.012, -0.01), (0, 0.0, 0.06), (0, 0, 0.13)], [0.017, 0.018, 0.02], shell, 12)
     cord = tube([(0, 0.012, 0), (0, 0.03, -0.15), (0.02, 0.1, -0.4)], 0.004, dark, 6)
@@ -180,7 +193,9 @@ def flute(rng: Random) -> Prop:
     steel = palette.metal(rng, 0.7) if rng.random() < 0.6 else palette.wood(rng)
     length = rng.uniform(0.5, 0.66)
     parts = [tube([(0, 0, 0), (0, 0, length)], 0.0095, steel, 14)]
-    parts += [lathe([(0.012, z), (0.0125, z + 0.006), (0.012, z + 0.012)], steel, 12) for z in np.linspace(0.05, 0.4, 9)]
+    parts += [
+        lathe([(0.012, z), (0.0125, z + 0.006), (0.012, z + 0.012)], steel, 12) for z in np.linspace(0.05, 0.4, 9)
+    ]
     grips = (vec(0, 0, length * 0.22), vec(0, 0, length * 0.58))
     return Prop(join(*parts), grips, radius=0.012, mouth=vec(0, 0, length * 0.93))
 
@@ -210,7 +225,9 @@ def flowers(rng: Random) -> Prop:
         parts += [head, *leaves]
         parts.append(ball((0.012, 0.004, 0.05), green, tip * 0.6 + vec(0, 0, 0.02), 8))
     if rng.random() < 0.4:
-        parts.append(lathe([(0.025, -0.05), (0.02, 0.0), (0.1, 0.2), (0.097, 0.2), (0.017, 0.0)], palette.paint(rng, 0.4), 20))
+        parts.append(
+            lathe([(0.025, -0.05), (0.02, 0.0), (0.1, 0.2), (0.097, 0.2), (0.017, 0.0)], palette.paint(rng, 0.4), 20)
+        )
     return Prop(join(*parts), (vec(0, 0, -0.02),), radius=0.02)
 
 
@@ -221,18 +238,25 @@ def hand_fan(rng: Random) -> Prop:
     zig = [0.004 * (-1) ** i for i in range(blades)]
     points = [(q * r * math.sin(a), z, q * r * math.cos(a)) for q in (0.42, 1.0) for a, z in zip(angles, zig)]
     faces = [[i, i + 1, blades + i + 1, blades + i] for i in range(blades - 1)]
-    ribs = [tube([(0, 0, 0), (r * 0.97 * math.sin(a), 0, r * 0.97 * math.cos(a))], 0.0022, stick, 5, 0.5) for a in angles[::2]]
+    ribs = [
+        tube([(0, 0, 0), (r * 0.97 * math.sin(a), 0, r * 0.97 * math.cos(a))], 0.0022, stick, 5, 0.5)
+        for a in angles[::2]
+    ]
     return Prop(join(mesh_of(points, faces, cloth, 10), *ribs), (vec(0, 0, 0.03),), radius=0.008)
 
 
 def headphones(rng: Random) -> Prop:
     """For a head 0.15 m wide: the cups at x = +-0.075, z = 0, the band over z = 0.13."""
     dark, pad = palette.paint(rng), palette.rubber(rng)
-    band = tube([(0.083 * math.cos(a), 0, 0.02 + 0.118 * math.sin(a)) for a in np.linspace(0, math.pi, 19)], 0.011, dark, 8, 0.5)
+    band = tube(
+        [(0.083 * math.cos(a), 0, 0.02 + 0.118 * math.sin(a)) for a in np.linspace(0, math.pi, 19)], 0.011, dark, 8, 0.5
+    )
     parts = [band]
     for side in (-1, 1):
         parts.append(tube([(side * 0.07, 0, 0), (side * 0.085, 0, 0)], 0.035, pad, 22))
-        parts.append(tube([(side * 0.085, 0, 0), (side * 0.1, 0, 0), (side * 0.106, 0, 0)], [0.037, 0.035, 0.02], dark, 22))
+        parts.append(
+            tube([(side * 0.085, 0, 0), (side * 0.1, 0, 0), (side * 0.106, 0, 0)], [0.037, 0.035, 0.02], dark, 22)
+        )
     return Prop(join(*parts), (vec(0.08, 0, 0), vec(-0.08, 0, 0)))
 
 
@@ -246,7 +270,13 @@ def stool(rng: Random) -> Prop:
     top = palette.leather(rng) if rng.random() < 0.5 else surface
     parts = [lathe([(r * 0.97, h - 0.035), (r, h - 0.02), (r * 0.96, h), (0.01, h + 0.005)], top, 28)]
     for a in np.linspace(0.4, 0.4 + 2 * math.pi, 5)[:-1]:
-        parts.append(tube([(r * 0.6 * math.cos(a), r * 0.6 * math.sin(a), h - 0.03), (r * math.cos(a), r * math.sin(a), 0)], 0.015, surface))
+        parts.append(
+            tube(
+                [(r * 0.6 * math.cos(a), r * 0.6 * math.sin(a), h - 0.03), (r * math.cos(a), r * math.sin(a), 0)],
+                0.015,
+                surface,
+            )
+        )
     moved = [part.moved(placed(np.eye(3), vec(0, r, 0))) for part in parts]
     return _seat(moved, h, 2 * r + 0.1)
 
@@ -256,7 +286,9 @@ def bench(rng: Random) -> Prop:
     slat, leg = palette.wood(rng), palette.metal(rng, 0.1)
     parts = [box((w, 0.085, 0.03), slat, (0, y, h - 0.015)) for y in np.linspace(0.05, d - 0.05, 4)]
     if rng.random() < 0.7:
-        parts += [box((w, 0.025, 0.085), slat, (0, d + 0.03 + 0.12 * (z - h), z)) for z in (h + 0.14, h + 0.26, h + 0.38)]
+        parts += [
+            box((w, 0.025, 0.085), slat, (0, d + 0.03 + 0.12 * (z - h), z)) for z in (h + 0.14, h + 0.26, h + 0.38)
+        ]
         parts += [tube([(x, d, h - 0.02), (x, d + 0.05, h + 0.43)], 0.016, leg) for x in (-w * 0.4, w * 0.4)]
     for x in (-w * 0.4, w * 0.4):
         parts += [tube([(x, y, 0), (x, y, h - 0.03)], 0.02, leg) for y in (0.05, d - 0.03)]
@@ -276,7 +308,8 @@ def couch(rng: Random) -> Prop:
         soft.append(pillow(tall, 0.17, stuff, 0.35).moved(upright))
     soft.append(box((w + 0.1, d + 0.2, h - 0.24), stuff, (0, d / 2 + 0.1, (h - 0.24) / 2 + 0.08), 0.03))
     soft.append(box((w + 0.1, 0.12, h + 0.25), stuff, (0, d + 0.19, (h + 0.25) / 2 + 0.08), 0.04))
-    arms = [box((0.14, d + 0.2, h + 0.12), stuff, (x, d / 2 + 0.1, (h + 0.12) / 2 + 0.06), 0.05) for x in (-w / 2 - 0.08, w / 2 + 0.08)]
+    arms = [
+        box((0.14, d + 0.2, h + 0.12), stuff, (x, d / 2 + 0.1, (h + 0.12) / 2 + 0.06), 0.05)
+        for x in (-w / 2 - 0.08, w / 2 + 0.08)
+    ]
     return _seat([*soft, *arms], h, d)
-
-

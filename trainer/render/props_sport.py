@@ -54,7 +54,9 @@ def _sphere_ball(rng: Random, radius: float, surface: Material) -> Prop:
 
 def football(rng: Random) -> Prop:
     dark = rng.choice(((0.02, 0.02, 0.02), palette.color(rng)))
-    return _sphere_ball(rng, rng.uniform(0.1, 0.112), Material((0.75, 0.75, 0.75), 0.4, pattern=Pattern("dots", dark, 4)))
+    return _sphere_ball(
+        rng, rng.uniform(0.1, 0.112), Material((0.75, 0.75, 0.75), 0.4, pattern=Pattern("dots", dark, 4))
+    )
 
 
 def basketball(rng: Random) -> Prop:
@@ -131,7 +133,9 @@ def skis(rng: Random) -> Prop:
         parts.append(Mesh(bent, ski.corners, ski.counts, ski.slots, ski.materials, smooth_degrees=60))
         for x in (-0.13, 0.12):
             parts.append(box((0.09, 0.07, 0.045), binding, (x, y, 0.03), 0.015))
-    return Prop(join(*parts), (vec(0, 0.11, 0.03), vec(0, -0.11, 0.03)), long=vec(1, 0, 0), flat=vec(0, 0, 1), radius=0.02)
+    return Prop(
+        join(*parts), (vec(0, 0.11, 0.03), vec(0, -0.11, 0.03)), long=vec(1, 0, 0), flat=vec(0, 0, 1), radius=0.02
+    )
 
 
 def ski_pole(rng: Random) -> Prop:

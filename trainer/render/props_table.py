@@ -175,7 +175,8 @@ def laptop(rng: Random) -> Prop:
     keys = Material((0.03, 0.03, 0.03), 0.6, pattern=Pattern("checks", (0.08, 0.08, 0.08), 12))
     base = join(box((w, d, t), shell, (0, 0, t / 2), 0.012), box((w * 0.86, d * 0.42, 0.001), keys, (0, d * 0.18, t)))
     lid = join(
-        box((w, 0.006, d), shell, (0, 0.003, d / 2)), box((w * 0.94, 0.001, d * 0.9), palette.screen(rng), (0, 0, d / 2))
+        box((w, 0.006, d), shell, (0, 0.003, d / 2)),
+        box((w * 0.94, 0.001, d * 0.9), palette.screen(rng), (0, 0, d / 2)),
     )
     lid = lid.moved(placed(rotation(vec(1, 0, 0), -rng.uniform(5, 35)), vec(0, d / 2, t)))
     grips = (vec(w * 0.24, 0.0, t), vec(-w * 0.24, 0.0, t), vec(w * 0.4, 0, 0), vec(-w * 0.4, 0, 0))
@@ -188,7 +189,9 @@ def phone(rng: Random) -> Prop:
     flat = join(
         box((w, h, t), case, bevel=0.009),
         box((w * 0.94, h * 0.96, 0.0006), palette.screen(rng), (0, 0, t / 2 + 0.0002), 0.008),
-        box((w * 0.35, w * 0.4, 0.003), Material((0.02, 0.02, 0.02), 0.2), (-w * 0.25, h * 0.36, -t / 2 - 0.001), 0.005),
+        box(
+            (w * 0.35, w * 0.4, 0.003), Material((0.02, 0.02, 0.02), 0.2), (-w * 0.25, h * 0.36, -t / 2 - 0.001), 0.005
+        ),
     )
     return Prop(flat.moved(placed(rotation(vec(1, 0, 0), 90), vec(0, 0, 0))), radius=t / 2)
 
@@ -215,7 +218,10 @@ def open_book(rng: Random) -> Prop:
 
 def closed_book(rng: Random) -> Prop:
     w, h, t = rng.uniform(0.12, 0.18), rng.uniform(0.18, 0.26), rng.uniform(0.012, 0.04)
-    flat = join(box((w, h, t + 0.004), palette.paint(rng, 0.5)), box((w * 0.99, h * 1.001, t), palette.paper(rng), (w * 0.02, 0, 0)))
+    flat = join(
+        box((w, h, t + 0.004), palette.paint(rng, 0.5)),
+        box((w * 0.99, h * 1.001, t), palette.paper(rng), (w * 0.02, 0, 0)),
+    )
     return Prop(flat.moved(placed(rotation(vec(1, 0, 0), 90), vec(0, 0, 0))), radius=t / 2)
 
 

@@ -36,9 +36,7 @@ def box(size: Sequence[float], material: Material, center: Sequence[float] = (0,
         outline = []
         for (cx, cy), start in zip(corners, (180, 270, 0, 90)):
             inner = (cx - np.sign(cx) * b, cy - np.sign(cy) * b)
-            outline += [
-                (inner[0] + b * np.cos(t), inner[1] + b * np.sin(t)) for t in np.radians(start) + steps
-            ]
+            outline += [(inner[0] + b * np.cos(t), inner[1] + b * np.sin(t)) for t in np.radians(start) + steps]
         corners = outline
     return prism(corners, 2 * z, material, center)
 

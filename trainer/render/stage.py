@@ -190,7 +190,9 @@ def _subject(scene: Scene, act: _Act, motion: Motion) -> Subject:
     joints = [posture.head(f"{bone}_{side}") for bone in ("foot", "hand", "calf") for side in SIDES]
     top = transform(placement, performer.mark("top") + UP * person.tall_hair)
     cloud = np.concatenate([transform(placement, np.array(joints)), [top], *(item.points(300) for item in act.things)])
-    in_use = [item for item in act.things if item.thing is not None and item.thing.grip not in ("seat", "backpack", "board")]
+    in_use = [
+        item for item in act.things if item.thing is not None and item.thing.grip not in ("seat", "backpack", "board")
+    ]
     sole = min(posture.head(f"foot_{side}")[2] for side in SIDES) - performer.ankle_height
     return Subject(
         top=top,

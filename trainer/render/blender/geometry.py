@@ -5,10 +5,9 @@ from pathlib import Path
 
 import bpy
 import numpy as np
-from mathutils import Matrix, Vector
 from vmfm.trainer.render.blender import materials
 from vmfm.trainer.render.framing import Camera
-from vmfm.trainer.render.kinematics import placed
+from vmfm.trainer.render.kinematics import UP, frame, placed
 from vmfm.trainer.render.mesh import Mesh
 from vmfm.trainer.render.scene import Light
 from vmfm.trainer.render.stage import Item
@@ -76,10 +75,10 @@ def _add_strands(item: Item, until: Item | None) -> None:
     data.materials.append(materials.hair(strands, item.name))
     made = _new(item.name, data)
     made.rotation_mode = "QUATERNION"
-    made.matrix_world = Matrix(item.matrix.tolist())
+    made.matrix_world = item.matrix.T.tolist()
     if until is not None and until.matrix is not None:
         for frame, matrix in ((OPEN, item.matrix), (CLOSE, until.matrix)):
-            made.matrix_world = Matrix(matrix.tolist())
+            made.matrix_world = matrix.T.tolist()
             made.keyframe_insert("location", frame=frame)
             made.keyframe_insert("rotation_quaternion", frame=frame)
         _linear(made.animation_data)
@@ -95,7 +94,7 @@ def set_camera(camera: Camera) -> None:
     data = bpy.data.cameras.new("camera")
     data.lens_unit, data.angle, data.clip_start = "FOV", float(np.radians(camera.fov_deg)), 0.03
     made = _new("camera", data)
-    made.matrix_world = Matrix(placed(camera.axes, camera.position).tolist())
+    made.matrix_world = placed(camera.axes, camera.position).T.tolist()
     bpy.context.scene.camera = made
 
 
@@ -145,5 +144,4 @@ def _area(at: np.ndarray, target: np.ndarray, watts: float, size: float, color: 
     light = bpy.data.lights.new("area", "AREA")
     light.energy, light.size, light.color = watts, size, color
     made = _new("area", light)
-    made.location = Vector(at.tolist())
-    made.rotation_euler = Vector((target - at).tolist()).to_track_quat("-Z", "Y").to_euler()
+    made.matrix_world = placed(frame(z=at - target, y=UP), at).T.tolist()  # it shines along -z

@@ -1,0 +1,48 @@
+"""What lies in an output folder, and so what is left to render."""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from vmfm.trainer.render.scene import sample_name
+
+CLIP = "clip.json"
+REJECTED = ".rejected"  # folder of notes on scenes that gave no usable picture, so that they are not tried again
+
+
+def is_done(out: Path, name: str, *, clip: bool = False) -> bool:
+    return (out / name / CLIP if clip else out / f"{name}.json").exists()
+
+
+def is_rejected(out: Path, name: str) -> bool:
+    return (out / REJECTED / name).exists()
+
+
+def reject(out: Path, name: str, why: str) -> None:
+    (out / REJECTED).mkdir(parents=True, exist_ok=True)
+    (out / REJECTED / name).write_text(why + "\n", encoding="utf-8")
+
+
+def write_json(path: Path, value: Any) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(json.dumps(value, separators=(",", ":")), encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def left(out: Path, seed: int, views: int, *, clip: bool = False) -> tuple[int, list[int]]:
+    """(how many views of a seed are done, which are still to be rendered)."""
+    done, to_do = 0, []
+    for view in range(views):
+        name = sample_name(seed, view)
+        if is_done(out, name, clip=clip):
+            done += 1
+        elif not is_rejected(out, name):
+            to_do.append(view)
+    return done, to_do
+
+
+def seeds(first: int) -> Iterator[int]:
+    """Seeds in order; five digits name them."""
+    yield from range(first, 100_000)

@@ -1,0 +1,47 @@
+"""A rendering run as the command line shows it: progress, pace, what went wrong."""
+
+from collections import Counter
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from vmfm.trainer.render.driver import Plan, render, worker_command
+from vmfm.trainer.render.worker import Settings, settings_json
+
+
+def run(
+    out: Path, assets: Path, *, count: int, seed: int, views: int, workers: int, clip: int, size: int, samples: int,
+    threads: int, python: str, console: Console,
+) -> Counter[str]:  # fmt: skip
+    """Renders until `count` samples lie in `out`; returns how many pictures ended in each state."""
+    settings = Settings(str(out.resolve()), str(assets.resolve()), size, samples, threads, clip)
+    plan = Plan(out, count, seed, views, clip > 0)
+    tally: Counter[str] = Counter()
+    seconds = 0.0
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task("rendering", total=count)
+        # What lies there from before is not counted twice: the driver yields only what it renders.
+        before = _present(out, clip > 0)
+        bar.update(task, completed=min(before, count))
+        for picture in render(plan, worker_command(python, settings_json(settings)), workers):
+            tally[picture.state] += 1
+            seconds += picture.seconds
+            if picture.state == "failed":
+                console.print(f"scene {picture.seed}, view {picture.view}: {picture.why.strip().splitlines()[-1:]}")
+            pace = seconds / max(1, tally["done"])
+            bar.update(
+                task, completed=min(count, before + tally["done"]), description=f"{pace:.1f} s a sample and worker"
+            )
+    return tally
+
+
+def _present(out: Path, clip: bool) -> int:
+    pattern = "*/clip.json" if clip else "*.json"
+    return sum(1 for path in out.glob(pattern) if path.stem.isdigit() or clip)
