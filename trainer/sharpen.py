@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-RADIUS_PX, EDGE_CONTRAST, PATCH_PX, TEMPERATURE = 1, 0.03, 16, 0.1
+RADIUS_PX, EDGE_CONTRAST, PATCH_PX, SOFTNESS, DRAW = 1, 0.03, 16, 0.05, 2.0
 
 
 def luminance(image: Tensor) -> Tensor:
@@ -17,9 +17,9 @@ def luminance(image: Tensor) -> Tensor:
 
 
 def fuse(alpha_s: Tensor, deviation_s: Tensor, alpha_d: Tensor, deviation_d: Tensor) -> tuple[Tensor, Tensor]:
-    """(alpha, deviation): per pixel mostly the net with the lower deviation."""
-    weights = torch.softmax(-torch.stack((deviation_s, deviation_d)) / TEMPERATURE, dim=0)
+    """(alpha, deviation): per pixel mostly the net with the lower deviation; in a draw, the lower alpha."""
     alpha, deviation = torch.stack((alpha_s, alpha_d)), torch.stack((deviation_s, deviation_d))
+    weights = torch.softmax(-deviation / SOFTNESS - DRAW * alpha, dim=0)
     return (weights * alpha).sum(0), (weights * deviation).sum(0)
 
 

@@ -115,13 +115,13 @@ KERNEL preprocess(const u8* frame, int height, int width, Net* image, int h, int
 
 // alpha_d is null where a single foreground net is wanted.
 KERNEL fuse(const Net* alpha_s, const Net* deviation_s, const Net* alpha_d, const Net* deviation_d, float* alpha,
-            float* deviation, int count, float softness) {
+            float* deviation, int count, float softness, float draw) {
     int i = across();
     if (i >= count) return;
     float a = load(&alpha_s[i]), deviates = load(&deviation_s[i]);
     if (alpha_d) {
         float b = load(&alpha_d[i]), other = load(&deviation_d[i]);
-        float weight = 1 / (1 + expf((deviates - other) / softness));
+        float weight = 1 / (1 + expf((deviates - other) / softness + draw * (a - b)));
         a = b + weight * (a - b);
         deviates = other + weight * (deviates - other);
     }

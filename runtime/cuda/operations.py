@@ -80,7 +80,9 @@ class Operations:
     def _fuse(self, node: Node) -> tuple[Launch, ...]:
         count = math.prod(self._shape.net_size)
         reads = [self._at[name] for name in node.reads] + [0] * (4 - len(node.reads))
-        return (self._prepare("fuse", (count,), *reads, "alpha_net", "deviation_net", count, fusion.SOFTNESS),)
+        return (
+            self._prepare("fuse", (count,), *reads, "alpha_net", "deviation_net", count, fusion.SOFTNESS, fusion.DRAW),
+        )
 
     def _upsample(self, node: Node) -> tuple[Launch, ...]:
         (height, width), (h, w) = self._shape.frame_size, self._shape.net_size

@@ -65,10 +65,20 @@ def test_fuse_is_a_convex_mix_that_prefers_the_surer_net(seed: int, shift: float
     db = np.clip(da + np.float32(shift), 0, 1)
     alpha, deviation = np.empty_like(a), np.empty_like(a)
     fuse([a, b], [da, db], alpha, deviation)
-    weights = np.exp(-np.stack([da, db]).astype(np.float64) / 0.1)
+    weights = np.exp(-np.stack([da, db]).astype(np.float64) / 0.05 - 2 * np.stack([a, b]))
     weights /= weights.sum(axis=0)
     np.testing.assert_allclose(alpha, (weights * [a, b]).sum(axis=0), atol=1e-5)
     np.testing.assert_allclose(deviation, (weights * [da, db]).sum(axis=0), atol=1e-5)
+
+
+def test_a_draw_between_foreground_and_background_leaves_no_ghost() -> None:
+    one, zero, unsure = (np.full((1, 1, 4, 4), v, np.float32) for v in (1.0, 0.0, 0.3))
+    for alphas in ([one, zero], [zero, one]):
+        alpha, deviation = np.empty_like(one), np.empty_like(one)
+        fuse(alphas, [unsure, unsure], alpha, deviation)
+        assert alpha.max() < 0.15
+        fuse(alphas, [unsure, unsure - np.float32(0.3)], alpha, deviation)
+        assert np.abs(alpha - alphas[1]).max() < 0.05  # the surer net still decides
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 500), (33, 65), (255, 257), (720, 1280), (300, 301)])

@@ -16,7 +16,7 @@ def test_the_same_constants():
     assert sharpen.RADIUS_PX == upsample.RADIUS_PX
     assert sharpen.EDGE_CONTRAST == upsample.EDGE_CONTRAST
     assert sharpen.PATCH_PX == patches.PATCH_PX
-    assert sharpen.TEMPERATURE == fusion.SOFTNESS
+    assert (sharpen.SOFTNESS, sharpen.DRAW) == (fusion.SOFTNESS, fusion.DRAW)
 
 
 def test_fuse(rng):
