@@ -203,6 +203,5 @@ def render(
         out, assets, count=count, seed=seed, views=views, workers=workers, clip=clip, size=size, samples=samples,
         threads=threads, python=python or environment.find_python(), console=console,
     )  # fmt: skip
-    console.print(
-        f"{out}: " + ", ".join(f"{number} {state}" for state, number in sorted(tally.items())) or "nothing to do"
-    )
+    told = ", ".join(f"{number} {state}" for state, number in sorted(tally.items()))
+    console.print(f"{out}: {told or 'nothing left to do'}")

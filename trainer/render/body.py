@@ -110,9 +110,9 @@ def shape(body: BaseBody, look: Look, rng) -> np.ndarray:
     for age, of_age in (("young", 1 - look.age), ("old", look.age)):
         add(f"macrodetails/{look.race}-{gender}-{age}", of_age)
         for muscle, of_muscle in _three(look.muscle, "muscle").items():
-            for weight, of_weight in _three(look.weight, "weight").items():
+            for fat, of_weight in _three(look.weight, "weight").items():
                 share = of_age * of_muscle * of_weight
-                kind = f"{gender}-{age}-{muscle}-{weight}"
+                kind = f"{gender}-{age}-{muscle}-{fat}"
                 add(f"macrodetails/universal-{kind}", share)
                 add(f"macrodetails/height/{kind}-{tall}", share * height)
                 add(f"macrodetails/proportions/{kind}-idealproportions", share * 0.6)

@@ -150,7 +150,8 @@ class _Crew(threading.Thread):
             self.reply(None)
 
     def _open(self) -> subprocess.Popen:
-        self.words = tempfile.TemporaryFile("w+", errors="replace")  # a pipe that nobody reads would fill up
+        # A file, because a pipe that nobody reads would fill up; stop() closes it.
+        self.words = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115
         return subprocess.Popen(
             self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.words, text=True
         )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-RANKS = ("RG", "BA")  # (id, coverage) pairs in a Cryptomatte layer
+RANKS = (("R", "G"), ("B", "A"))  # (id, coverage) pairs in a Cryptomatte layer
 LAYERS = 3
 
 

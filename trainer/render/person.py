@@ -30,10 +30,9 @@ class Part:
     bone: str | None = None
     strands: Strands | None = None
 
-    def posed(self, posture: Posture) -> np.ndarray | None:
+    def posed(self, posture: Posture) -> np.ndarray:
         """(N, 3) vertices of the mesh in a posture."""
-        if self.mesh is None:
-            return None
+        assert self.mesh is not None
         if self.weights is not None:
             return skinned(self.mesh.vertices, self.weights, posture)
         assert self.bone is not None

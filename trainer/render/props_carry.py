@@ -48,8 +48,8 @@ def umbrella(rng: Random) -> Prop:
         parts.append(tube(stay, 0.0018, steel, 5).moved(turn))
     handle = palette.wood(rng) if rng.random() < 0.5 else palette.rubber(rng)
     if rng.random() < 0.6:
-        hook = [(0, 0, 0.06), (0, 0, -0.06)]
-        hook += [(0.03 - 0.03 * math.cos(a), 0, -0.06 - 0.03 * math.sin(a)) for a in np.linspace(0.3, 3.3, 9)]
+        hook = [(0.0, 0.0, 0.06), (0.0, 0.0, -0.06)]
+        hook += [(0.03 - 0.03 * math.cos(a), 0.0, -0.06 - 0.03 * math.sin(a)) for a in np.linspace(0.3, 3.3, 9)]
         parts.append(tube(hook, 0.011, handle))
     else:
         parts.append(lathe([(0.012, -0.07), (0.015, -0.05), (0.013, 0.03), (0.008, 0.05)], handle, 14))
@@ -60,8 +60,8 @@ def umbrella_folded(rng: Random) -> Prop:
     length, cloth = rng.uniform(0.6, 0.8), palette.cloth(rng)
     folds = lathe([(0.012, 0.14), (0.028, 0.2), (0.033, 0.45 * length + 0.1), (0.012, length - 0.03)], cloth, 9)
     stick = tube([(0, 0, -0.02), (0, 0, length + 0.04)], 0.005, palette.metal(rng, 0.4), 8)
-    hook = [(0, 0, 0.1), (0, 0, -0.03)]
-    hook += [(0.04 - 0.04 * math.cos(a), 0, -0.03 - 0.04 * math.sin(a)) for a in np.linspace(0.3, 3.2, 9)]
+    hook = [(0.0, 0.0, 0.1), (0.0, 0.0, -0.03)]
+    hook += [(0.04 - 0.04 * math.cos(a), 0.0, -0.03 - 0.04 * math.sin(a)) for a in np.linspace(0.3, 3.2, 9)]
     return Prop(join(folds, stick, tube(hook, 0.011, palette.wood(rng))), (vec(0, 0, 0.05),), radius=0.013)
 
 

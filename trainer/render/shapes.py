@@ -64,7 +64,7 @@ def pillow(outline: Sequence[tuple[float, float]], height: float, material: Mate
 
 
 def tube(
-    path: Sequence[Sequence[float]] | np.ndarray,
+    path: Sequence | np.ndarray,
     radius: float | Sequence[float],
     material: Material,
     sides: int = 10,

@@ -137,12 +137,13 @@ def _perform(scene: Scene, number: int, figure: Figure, person: Person, assets: 
         world = transform(placement @ matrix, mesh.vertices)
         act.things.append(Item(name, number, by_name()[use.thing], mesh, world))
     for part in person.parts:
-        name, posed = f"p{number}.{part.name}", part.posed(performer.posture)
+        name = f"p{number}.{part.name}"
         if part.strands is not None:
             bone = performer.posture.matrices[person.skeleton.index[part.bone or "head"]]
             act.parts.append(Item(name, number, None, None, None, part.strands, placement @ bone))
         else:
-            act.parts.append(Item(name, number, None, part.mesh, transform(placement, posed)))
+            world = transform(placement, part.posed(performer.posture))
+            act.parts.append(Item(name, number, None, part.mesh, world))
     act.contacts = [transform(placement, contact) for contact in performer.contacts]
     return act
 

@@ -25,7 +25,9 @@ class Obj:
 
 
 def read_obj(path: Path) -> Obj:
-    vertices, uvs, corners, corner_uvs, counts, groups, materials = [], [(0.0, 0.0)], [], [], [], [], []
+    vertices: list[list[float]] = []
+    uvs = [[0.0, 0.0]]
+    corners, corner_uvs, counts, groups, materials = [], [], [], [], []
     group = material = ""
     library = None
     for line in path.read_text(encoding="utf-8", errors="ignore").splitlines():
@@ -33,7 +35,7 @@ def read_obj(path: Path) -> Obj:
         if key == "v":
             vertices.append([float(x) for x in rest.split()[:3]])
         elif key == "vt":
-            uvs.append(tuple(float(x) for x in rest.split()[:2]))
+            uvs.append([float(x) for x in rest.split()[:2]])
         elif key == "f":
             ends = [corner.split("/") for corner in rest.split()]
             if len(ends) < 3:
