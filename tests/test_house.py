@@ -26,6 +26,7 @@ VENDORS = {
     "onnx": ("engine_build/", "runtime/backends/torch_nets.py"),
     "av": ("apps/media/", "trainer/", "benchmarks/"),
     "pyvirtualcam": ("apps/",),
+    "bpy": ("trainer/render/blender/",),
 }
 # Modules of extras that no test environment installs, and the distributions that bring them.
 OF_NO_WHEEL_HERE = {"tensorrt_rtx": "tensorrt-rtx-cu13"}

@@ -33,7 +33,7 @@ def draw_scene(seed: int, view: int = 0, attempt: int = 0, available: Collection
     figures = [_figure(rng, draw_look(seed, 0), action, things, framing, behind)]
     # Views of one seed share its people, so whether there is a second one is the seed's to say.
     if Random(f"company {seed}").random() < SECOND_PERSON:
-        figures.append(_companion(rng, draw_look(seed, 1), things, shot))
+        figures.append(_companion(rng, draw_look(seed, 1), things, shot, sits=figures[0].stance == "sit"))
     return Scene(seed, view, split, tuple(figures), shot, _light(rng), _grade(rng))
 
 
@@ -89,8 +89,7 @@ def _figure(rng: Random, look: Look, action: Action, things: Collection[Thing], 
     # On a webcam people mostly sit, whether or not the seat is seen.
     if rng.random() < action.sits or (framing == "webcam" and stance == "stand" and rng.random() < 0.25):
         stance = "sit"
-        seat = _thing(rng, [thing for thing in things if thing.grip == "seat"])
-        uses.append(Use(seat.name, "seat", rng.getrandbits(32), "both"))
+        uses.append(_seat(rng, things))
     if action.things:
         thing = _thing(rng, fitting(action, things))
         holds = action.holds or (USUAL_HOLD[thing.grip],)
@@ -99,6 +98,11 @@ def _figure(rng: Random, look: Look, action: Action, things: Collection[Thing], 
             uses += [Use("shape:ski_pole", "pole", rng.getrandbits(32), hand) for hand in "lr"]
     gaze = "away" if behind else rng.choice(action.gaze)
     return Figure(look, action.name, stance, tuple(uses), _gestures(rng, action), gaze, rng.getrandbits(32))
+
+
+def _seat(rng: Random, things: Collection[Thing]) -> Use:
+    seat = _thing(rng, [thing for thing in things if thing.grip == "seat"])
+    return Use(seat.name, "seat", rng.getrandbits(32), "both")
 
 
 def _gestures(rng: Random, action: Action) -> tuple[tuple[str, str], ...]:
@@ -115,18 +119,20 @@ def _gestures(rng: Random, action: Action) -> tuple[tuple[str, str], ...]:
     return tuple(zip("lr", kinds))
 
 
-def _companion(rng: Random, look: Look, things: Collection[Thing], shot: Shot) -> Figure:
-    """Somebody beside or half behind the first person, mostly with empty hands."""
+def _companion(rng: Random, look: Look, things: Collection[Thing], shot: Shot, *, sits: bool) -> Figure:
+    """Somebody beside or half behind the first person, at the same height, doing something simple."""
     easy = [action for action in ACTIONS if action.name in ("none", "gesture", "drink", "phone", "hold")]
     easy = [action for action in easy if not action.things or fitting(action, things)]
     figure = _figure(rng, look, rng.choice(easy), things, "full", behind=False)
     side, back = rng.choice((-1, 1)), rng.uniform(0.1, 0.5)
     apart = rng.uniform(0.4, 0.55) if shot.framing == "webcam" else rng.uniform(0.45, 0.8)
     yaw = math.radians(shot.yaw_deg)  # beside is as the camera sees it
+    uses = tuple(use for use in figure.uses if use.hold != "seat")
+    seat = (_seat(rng, things),) if sits else ()
     return replace(
         figure,
-        stance="stand",
-        uses=tuple(use for use in figure.uses if use.hold != "seat"),
+        stance="sit" if sits else "stand",
+        uses=(*seat, *uses),
         x=side * apart * math.cos(yaw) - back * math.sin(yaw),
         y=side * apart * math.sin(yaw) + back * math.cos(yaw),
         turn_deg=shot.yaw_deg * rng.uniform(0.3, 1.0) - side * rng.uniform(-10, 35),

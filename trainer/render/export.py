@@ -206,7 +206,11 @@ def make_sample(
 ) -> Sample:  # fmt: skip
     """Raises Rejected where the picture is not fit to learn from. strict: every thing in use has to be seen."""
     layers = layers_of(passes, staged)
-    optional = {item.name for item in staged.objects() if not strict or (item.thing and item.thing.grip == "seat")}
+    optional = {
+        item.name
+        for item in staged.objects()
+        if not strict or item.figure > 0 or (item.thing and item.thing.grip == "seat")
+    }
     checks = check(passes, layers, optional)
     rgb, white = graded(passes, staged.scene.grade, white)
     if float(rgb[passes.alpha > 0.9].mean()) < DARKEST:

@@ -72,9 +72,10 @@ def two_bones(
     way = target - root
     reach = float(np.clip(np.linalg.norm(way), abs(upper - lower) * 1.001 + 1e-6, (upper + lower) * 0.985))
     along = unit(way) if np.linalg.norm(way) > 1e-9 else -UP
-    bend = unit(reject(pole, along))
-    if not bend.any():
-        bend = unit(reject(FRONT if abs(along[1]) < 0.9 else UP, along))
+    bend = reject(pole, along)
+    if np.linalg.norm(bend) < 1e-6:  # the pole lies along the chain
+        bend = reject(FRONT if abs(along[1]) < 0.9 else UP, along)
+    bend = unit(bend)
     cosine = (upper**2 + reach**2 - lower**2) / (2 * upper * reach)
     sine = np.sqrt(max(0.0, 1 - cosine**2))
     return root + upper * (cosine * along + sine * bend), root + reach * along
