@@ -12,7 +12,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-
 from vmfm.trainer.data.folders import UNKNOWN, read
 from vmfm.trainer.errors import TrainerError
 from vmfm.trainer.model import VMFM
