@@ -57,7 +57,7 @@ ACTIONS = (
            (0.15, 0.4, 0.45), back=0.1),
     Action("hit_ball", 2, ("grip:ball",), ("push",), ("high",), ("wide", "lunge"), WHOLE),
     Action("kick", 3, ("grip:ball",), ("foot",), stances=("kick",), framing=BODY, gaze=("thing", "thing", "camera")),
-    Action("throw", 4, ("grip:ball", "grip:disc"), ("push", "palm_ball"), ("high", "swing"), ("wide", "lunge"), WHOLE),
+    Action("throw", 4, ("grip:ball", "grip:disc"), ("push",), ("high", "swing"), ("wide", "lunge"), WHOLE),
     Action("ride_board", 6, ("grip:board",), ("ride",), stances=("ride",), framing=BODY, gaze=("away", "camera")),
     Action("carry_board", 4, ("grip:board",), ("under_arm", "beside"), framing=WHOLE, back=0.15),
     Action("ski", 4, ("grip:skis",), ("ski",), stances=("ski",), framing=BODY, gaze=("away", "camera")),

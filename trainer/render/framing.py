@@ -9,7 +9,7 @@ from vmfm.trainer.render.scene import Shot
 USUAL_HEIGHT = 1.75  # metres; extents of webcam pictures are given for somebody so tall
 WANTED = 0.75  # share of the thing in use that should be in the picture
 STEPS = 6  # that the camera takes for it
-NEAREST = 0.3  # metres between the camera and the thing in front
+NEAREST = 0.3  # metres between the camera and what is in front
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,7 @@ class Subject:
     low: np.ndarray  # (3,) corners of the box around person and things
     high: np.ndarray
     things: np.ndarray | None = None  # (N, 3) points on the thing in use that has to be seen
+    hands: np.ndarray | None = None  # (N, 3)
 
 
 @dataclass(frozen=True)
@@ -98,8 +99,9 @@ def _camera(shot: Shot, subject: Subject, low: float, high: float, shift: float)
     towards, right = vec(np.sin(yaw), -np.cos(yaw), 0), vec(np.cos(yaw), np.sin(yaw), 0)
     center = vec(subject.eyes[0] * 0.5, subject.eyes[1] * 0.6, middle)
     distance = height / 2 / np.tan(np.radians(fov) / 2)
-    if subject.things is not None:
-        nearest = float(((subject.things - center) @ towards).max())
+    ahead = [points for points in (subject.things, subject.hands) if points is not None]
+    if ahead:
+        nearest = float(((np.concatenate(ahead) - center) @ towards).max())
         if distance - nearest < NEAREST:
             distance = nearest + NEAREST
             fov = float(np.degrees(2 * np.arctan(height / 2 / distance)))

@@ -39,7 +39,7 @@ class Item:
 
     def points(self, count: int = 1500) -> np.ndarray:
         if self.mesh is None or self.vertices is None:
-            return transform(self.matrix, self.strands.points.reshape(-1, 3)[:: len(self.strands.radii) * 7])  # type: ignore
+            return transform(self.matrix, self.strands.points.reshape(-1, 3)[::11])  # type: ignore
         return surface_points(self.mesh, self.vertices, count)
 
 
@@ -204,6 +204,7 @@ def _subject(scene: Scene, act: _Act, motion: Motion) -> Subject:
         low=cloud.min(0) - (0, 0, 0.08),
         high=cloud.max(0),
         things=in_use[0].points(300) if in_use else None,
+        hands=transform(placement, np.array([posture.tail(f"middle_03_{side}") for side in SIDES])),
     )
 
 
