@@ -46,21 +46,22 @@ def rendered(folder: Path, name: str, _: dict) -> Sample:
     facts = json.loads((folder / f"{name}.json").read_text())
     rgba = read(folder / f"{name}_fg.webp", cv2.IMREAD_UNCHANGED)
     depth = _grey(folder / f"{name}_depth.png").astype(np.float32)
-    person = facts["person_mask"]["bbox"]
-    box = (person[0], person[1], person[2] - person[0], person[3] - person[1])
-    points = [
-        pair_point(box, (o["bbox"][0], o["bbox"][1], o["bbox"][2] - o["bbox"][0], o["bbox"][3] - o["bbox"][1]))
-        for o in facts["objects"]
-    ]
+    first = facts["person_mask"]["bbox"]
+    points = [pair_point(_xywh(o.get("person_bbox", first)), _xywh(o["bbox"])) for o in facts["objects"]]
     return Sample(
         name,
         rgb=np.ascontiguousarray(rgba[..., :3]),
         alpha=np.ascontiguousarray(rgba[..., 3]),
         person=_grey(folder / f"{name}_person.png"),
         depth=np.where(depth > 0, 96 + depth * (159 / 255), 0).astype(np.uint8),  # background is far, and only it is 0
-        points=points or [lone_point(box)],
+        points=points or [lone_point(_xywh(first))],
         cutout=True,
     )
+
+
+def _xywh(corners: list[int]) -> tuple[int, int, int, int]:
+    x0, y0, x1, y1 = corners
+    return x0, y0, x1 - x0, y1 - y0
 
 
 def cutouts(folder: Path, name: str, entry: dict) -> Sample:

@@ -150,6 +150,8 @@ def _expression(body: BaseBody, look: Look, rng) -> list[tuple[str, float]]:
             pair = [name, name.replace("left", "right")]
         else:
             pair = [name]
+        if "open" in name:  # there are no teeth behind those lips
+            weight *= 0.4
         chosen += [(f"{folder}/{unit}", weight) for unit in pair]
     return chosen
 

@@ -62,9 +62,12 @@ def layers_of(passes: Passes, staged: Staged) -> Layers:
 
 def check(passes: Passes, layers: Layers, optional: set[str]) -> dict[str, float]:
     """How well coverage and alpha agree. Raises Rejected. optional: objects that need not be seen."""
-    area = float((layers.person > 0.5).mean())
-    if not PERSON_AREA[0] <= area <= PERSON_AREA[1]:
-        raise Rejected(f"people fill {area:.1%} of the picture, wanted {PERSON_AREA[0]:.0%} to {PERSON_AREA[1]:.0%}")
+    for coverage in (layers.people[0], layers.person):
+        area = float((coverage > 0.5).mean())
+        if not PERSON_AREA[0] <= area <= PERSON_AREA[1]:
+            raise Rejected(
+                f"people fill {area:.1%} of the picture, wanted {PERSON_AREA[0]:.0%} to {PERSON_AREA[1]:.0%}"
+            )
     off = np.abs(layers.total - passes.alpha)
     mean, share = float(off.mean()), float((off > 0.25).mean())
     if max(mean, share) > WORST_SUM:
@@ -157,8 +160,10 @@ def facts_of(staged: Staged, layers: Layers, alpha: np.ndarray, credits: Mapping
             continue
         own = people[item.figure] if people[item.figure]["bbox"] else people[0]
         middle = [round((a + b) / 2, 1) for a, b in zip(box["center"], own["center"])]
-        objects.append({"name": item.name, "cls": item.thing.cls, "person": item.figure, **credits[item.thing.name], **box,
-                        "interaction_center": middle})  # fmt: skip
+        objects.append({
+            "name": item.name, "cls": item.thing.cls, **credits[item.thing.name], **box,
+            "person": item.figure, "person_bbox": own["bbox"], "interaction_center": middle,
+        })  # fmt: skip
     size = alpha.shape[0]
     seen = staged.camera.project(staged.contacts) if len(staged.contacts) else np.zeros((0, 3))
     scene = staged.scene

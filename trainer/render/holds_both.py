@@ -42,7 +42,7 @@ def both_sides(performer: Performer, prop: Prop, use: Use) -> Matrix:
 
 def sip_both(performer: Performer, prop: Prop, use: Use) -> Matrix:
     """A bowl at the lips, in both hands."""
-    tilt = performer.rng.uniform(12, 55)
+    tilt = performer.rng.uniform(10, 42)
     turn = rotation(vec(1, 0, 0), -tilt)
     lips = performer.mark("mouth") + vec(0, -0.006, -0.004)
     matrix = attach(turn, prop.mouth if prop.mouth is not None else vec(0, 0, 0), lips)
