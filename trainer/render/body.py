@@ -86,13 +86,13 @@ def _parents_first(rig: dict[str, dict]) -> dict[str, dict]:
     return ordered
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=512)
 def _target(path: Path) -> tuple[np.ndarray, np.ndarray] | None:
     if not path.exists():
         return None
     with gzip.open(path, "rt") as file:
-        rows = [line.split() for line in file if line.strip() and not line.startswith("#")]
-    table = np.array([[float(x) for x in row[:4]] for row in rows]).reshape(-1, 4)
+        rows = "".join(line for line in file if not line.startswith("#"))
+    table = np.array(rows.split(), float).reshape(-1, 4)
     return table[:, 0].astype(int), table[:, 1:]
 
 

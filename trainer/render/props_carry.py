@@ -127,8 +127,9 @@ def backpack(rng: Random) -> Prop:
     ]
     over = h * 0.9  # height of the shoulders
     for side in (-1, 1):
-        strap = [(0.07, 0.01, over - 0.02), (0.082, -0.05, over + 0.055), (0.088, -0.13, over + 0.06), (0.092, -0.2, over),
-                 (0.1, -0.225, over - 0.12), (0.13, -0.18, over - 0.22), (0.15, -0.06, over - 0.27), (0.1, 0.02, over - 0.29)]  # fmt: skip
+        strap = [(0.075, 0.0, over + 0.02), (0.085, -0.05, over + 0.085), (0.09, -0.13, over + 0.095),
+                 (0.095, -0.22, over + 0.045), (0.1, -0.265, over - 0.06), (0.125, -0.25, over - 0.17),
+                 (0.165, -0.13, over - 0.26), (0.16, -0.04, over - 0.28), (0.1, 0.02, over - 0.29)]  # fmt: skip
         parts.append(tube([(side * x, y, z) for x, y, z in strap], 0.024, second, 8, 0.25))
     return Prop(join(*parts), (vec(0, d * 0.1, h + 0.04), vec(0.085, 0, h * 0.9), vec(-0.085, 0, h * 0.9)),
                 long=vec(0, 0, -1), flat=vec(0, -1, 0), radius=0.011)  # fmt: skip
