@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated, Any, cast
 
 import typer
 
@@ -19,8 +19,18 @@ def evaluate(
     output: Annotated[str, typer.Option(help="complementary, or one branch alone: s or d.")] = "complementary",
     refinement: Annotated[bool, typer.Option(help="Run the refinement net.")] = True,
     temporal: Annotated[bool, typer.Option(help="Smooth clips over time, as users see them.")] = True,
+    ablation: Annotated[
+        bool, typer.Option("--ablation", help="Score the bundle in variants: one branch, no refinement, no modality.")
+    ] = False,
 ) -> None:
     """Score mattes against the truth: SAD, MSE, Grad, Conn, dtSSD, IoU, object recall and leak."""
+    if ablation:
+        if html_file is not None:
+            from vmfm.trainer.errors import TrainerError
+
+            raise TrainerError("--ablation makes a table and JSON, no page; leave out --html")
+        _ablate(target, data, json_file, split=split, clips=clips, only=only or (), backend=backend, temporal=temporal)
+        return
     from rich.console import Console
     from rich.progress import Progress
     from vmfm.trainer import evaluate as evaluation
@@ -45,6 +55,52 @@ def evaluate(
         result.write_json(json_file)
     if html_file is not None:
         result.write_html(html_file)
+
+
+def _ablate(target: str, data: Path, json_file: Path | None, **options: Any) -> None:
+    from rich.console import Console
+    from rich.progress import Progress
+    from vmfm.trainer.ablation import ablate
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("scoring")
+        result = ablate(
+            target,
+            data,
+            **options,
+            progress=lambda name, done, total: bar.update(task, description=name, completed=done, total=total),
+        )
+    Console(soft_wrap=True, highlight=False, markup=False).print(result.table())
+    if json_file is not None:
+        result.write_json(json_file)
+
+
+def study(
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="CLIPS A B", help="Folders: clips as filmed, and two of composites of them.")
+    ],
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="The page, with everything inside it.")] = None,
+    tabulate: Annotated[
+        bool,
+        typer.Option("--tabulate", help="Sum up the results (files or folders of them) given instead of CLIPS A B."),
+    ] = False,
+) -> None:
+    """Ask people which of two composites is better, on one HTML page; sum up what they said."""
+    from rich.console import Console
+    from vmfm.trainer import study as user_study
+    from vmfm.trainer.errors import TrainerError
+
+    console = Console(soft_wrap=True, highlight=False, markup=False)
+    if tabulate:
+        opinions = [user_study.read_opinion(file) for file in user_study.result_files(paths)]
+        console.print(user_study.tabulate(opinions))
+        return
+    if len(paths) != 3 or out is None:
+        raise TrainerError("`vmfm study` needs three folders and a page to write: CLIPS A B -o PAGE.html")
+    clips, a, b = paths
+    count = user_study.write_study(clips, a, b, out)
+    size = out.stat().st_size / 1e6
+    console.print(f"{out}: {count} clips, {size:.1f} MB; send it to raters, then: vmfm study --tabulate RESULTS...")
 
 
 def train(

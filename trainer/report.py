@@ -138,6 +138,14 @@ def _case(case: Scored) -> str:
     return f"<section><h3>{html.escape(case.name)}</h3><p>{scores}</p><div>{images}</div></section>"
 
 
+def markdown_table(rows: Sequence[Sequence[str]]) -> str:
+    """Rows of cells, the header first, as a Markdown table that also reads well as it is. No newline at the end."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    ruler = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
+    lines = [[row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])] for row in rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in (lines[0], ruler, *lines[1:]))
+
+
 def number(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
 

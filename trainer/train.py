@@ -195,7 +195,12 @@ class _Run:
 
     def save(self) -> None:
         """Both files, each whole or not at all."""
-        trained = {"recipe": self.recipe.name, "pictures": self.pictures, "stages_done": self.stage_index}
+        trained = {
+            "recipe": self.recipe.name,
+            "pictures": self.pictures,
+            "stages_done": self.stage_index,
+            "stages": [stage.name for stage in self.recipe.stages[: self.stage_index + (self.step > 0)]],  # those begun
+        }
         save_weights(self.out, self.average, trained)
         save_state(
             self.out,

@@ -108,7 +108,9 @@ class TestResume:
         torch.manual_seed(99)
         train(recipe, data_folder, out, device=CPU, resume=resumable)
         assert_same(weights_of(out), unbroken)
-        assert load_model(out)[1] == {"recipe": "short", "pictures": 2 * 4 + 2 * 3, "stages_done": 2}
+        stages = [stage.name for stage in recipe.stages]
+        told = {"recipe": "short", "pictures": 2 * 4 + 2 * 3, "stages_done": 2, "stages": stages}
+        assert load_model(out)[1] == told
 
     def test_kill_9(self, recipe, recipe_file, data_folder, tmp_path, unbroken):
         out = tmp_path / "killed"
