@@ -75,6 +75,8 @@ def test_a_signal_ends_it_and_leaves_nothing(make_video, tiny_bundle, tmp_path, 
     process = subprocess.Popen(
         [*VMFM, *map(str, arguments), "--bundle", str(tiny_bundle.path)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        # as from a terminal: a test run in the background of a shell would hand down that Ctrl-C is ignored
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )  # fmt: skip
     deadline = time.monotonic() + 60
     while not any(tmp_path.glob(".a.partial-*/00001*.png")):
