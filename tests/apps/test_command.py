@@ -70,13 +70,13 @@ def test_modules_belong_to_extras(module, extra):
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_it_and_leaves_nothing(make_video, tiny_bundle, tmp_path, sent):
+    # as from a terminal: tests run in the background of a shell would hand down that Ctrl-C is ignored
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     source = make_video(tmp_path / "in.mp4", size=(320, 240), pts=range(3000), options={})
     arguments = ["recomposite", source, "-o", tmp_path / "o.mp4", "--background", "blur", "--alpha", tmp_path / "a"]
     process = subprocess.Popen(
         [*VMFM, *map(str, arguments), "--bundle", str(tiny_bundle.path)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        # as from a terminal: a test run in the background of a shell would hand down that Ctrl-C is ignored
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )  # fmt: skip
     deadline = time.monotonic() + 60
     while not any(tmp_path.glob(".a.partial-*/00001*.png")):
