@@ -17,6 +17,7 @@ from vmfm.trainer import report
 from vmfm.trainer.errors import TrainerError
 from vmfm.trainer.evaluate import Evaluation, Output, Settings, evaluate
 from vmfm.trainer.evaluate_scores import metric
+from vmfm.trainer.files import write_whole
 
 # Table 3, on LFM40K at 512x512. The paper refines after complementary learning only.
 PAPER_SAD = {"SFP": 18.28, "S-CL": 7.02, "S-CL-RN": 5.23, "DFP": 16.05, "D-CL": 5.20, "D-CL-RN": 4.39}
@@ -91,7 +92,7 @@ class Ablation:
         return {"target": self.target, "trained": dict(self.trained), "variants": rows}
 
     def write_json(self, path: Path) -> None:
-        report.write_whole(path, (json.dumps(self.as_json(), indent=1) + "\n").encode())
+        write_whole(path, (json.dumps(self.as_json(), indent=1) + "\n").encode())
 
     def table(self) -> str:
         """Markdown, one line per variant."""

@@ -18,6 +18,7 @@ from vmfm.trainer import report
 from vmfm.trainer.errors import TrainerError
 from vmfm.trainer.evaluate_scores import Scored, Summary, score_clip, score_picture, summarise
 from vmfm.trainer.evaluate_sets import Case, Clip, list_cases, list_clips, read_image
+from vmfm.trainer.files import encode, write_whole
 
 Output = Literal["complementary", "s", "d"]
 
@@ -123,11 +124,11 @@ class Evaluation:
         return {"target": self.target, **self.facts, "summary": summary, "cases": cases}
 
     def write_json(self, path: Path) -> None:
-        report.write_whole(path, (json.dumps(self.as_json(), indent=1) + "\n").encode())
+        write_whole(path, (json.dumps(self.as_json(), indent=1) + "\n").encode())
 
     def write_html(self, path: Path) -> None:
         page = report.html_report(f"Evaluation of {self.target}", self.facts, self.summaries)
-        report.write_whole(path, page.encode())
+        write_whole(path, page.encode())
 
 
 def evaluate(
@@ -198,7 +199,7 @@ def save_inputs(data: Path, folder: Path, *, split: str = "dev", only: Iterable[
     cases = _keep(list_cases(data, split), only)
     for case in cases:
         target = folder / case.dataset.partition("/")[0] / f"{case.name}.png"
-        report.write_whole(target, report.encode(case.load().frame, ".png"))
+        write_whole(target, encode(case.load().frame, ".png"))
     return len(cases)
 
 

@@ -2,7 +2,6 @@
 
 import base64
 import html
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import cv2
 import numpy as np
 from vmfm.trainer.errors import TrainerError
 from vmfm.trainer.evaluate_scores import METRICS, Scored, Summary, metric
+from vmfm.trainer.files import encode, write_whole
 
 GREEN = (0, 177, 64)  # RGB
 THUMBNAIL_PX = 192
@@ -68,29 +68,6 @@ def thumbnails(frame: np.ndarray, alpha: np.ndarray, truth: np.ndarray) -> tuple
     """Input, alpha, truth, and the frame over green: small JPEG files."""
     pictures = frame, alpha, truth, over_green(frame, alpha)
     return tuple(encode(fit(as_rgb(picture), THUMBNAIL_PX), ".jpg") for picture in pictures)
-
-
-def encode(picture: np.ndarray, suffix: str) -> bytes:
-    """A picture (H, W, 3) RGB or (H, W) grey, uint8, as the bytes of an image file."""
-    if suffix.lower() not in {".jpg", ".jpeg", ".png"}:
-        raise TrainerError(f"cannot write pictures as {suffix or 'a file without suffix'!r}; use .jpg or .png")
-    options = [] if suffix.lower() == ".png" else [cv2.IMWRITE_JPEG_QUALITY, 88]
-    _, data = cv2.imencode(suffix, picture if picture.ndim == 2 else cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), options)
-    return data.tobytes()
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file so that it is either whole or not there."""
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            partial.write_bytes(data)
-            os.replace(partial, path)
-        finally:
-            partial.unlink(missing_ok=True)
-    except OSError as error:
-        raise TrainerError(f"cannot write {path}: {error.strerror}") from error
 
 
 def html_report(title: str, facts: Mapping[str, object], summaries: Sequence[Summary]) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from vmfm.trainer import report
 from vmfm.trainer.errors import TrainerError
+from vmfm.trainer.files import write_whole
 
 FORMAT = "vmfm-study"
 TYPES = {".mp4": "video/mp4", ".webm": "video/webm"}  # what every browser plays
@@ -43,7 +44,7 @@ def write_study(clips: Path, a: Path, b: Path, page: Path) -> int:
     template = (resources.files("vmfm.trainer") / "study.html").read_text(encoding="utf-8")
     # a name may hold what would end the script
     text = json.dumps(study).replace("<", "\\u003c")
-    report.write_whole(page, template.replace("STUDY", text, 1).encode())
+    write_whole(page, template.replace("STUDY", text, 1).encode())
     return len(names)
 
 

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from vmfm.trainer.errors import TrainerError
 from vmfm.trainer.evaluate_sets import read_image
-from vmfm.trainer.report import encode, write_whole
+from vmfm.trainer.files import encode, write_whole
 
 FOREGROUND, UNKNOWN, BACKGROUND = 255, 128, 0
 SURE_PERSON = 0.95  # a person probability above this is foreground

@@ -67,12 +67,13 @@ class Composer:
         behind = self._defocus(behind, rng)
         rgb, behind = _colour_apart(rgb, behind, composed, torch_rng)
         elsewhere = behind.roll(1, 0)
-        crowd = composed * _chance(size, 0.12, torch_rng)  # a second person with his or her things, behind the first
-        other_alpha = crowd * composed.roll(1, 0) * alpha.roll(1, 0)
+        # a second person with his or her things, behind the first
+        crowd = composed * composed.roll(1, 0) * _chance(size, 0.12, torch_rng)
+        other_alpha = crowd * alpha.roll(1, 0)
         behind = other_alpha * rgb.roll(1, 0) + (1 - other_alpha) * behind
-        person = torch.maximum(person, (1 - alpha) * crowd * composed.roll(1, 0) * person.roll(1, 0))
+        person = torch.maximum(person, (1 - alpha) * crowd * person.roll(1, 0))
         depth = torch.where(alpha > 0.5, depth, torch.where(other_alpha > 0.5, 0.9 * depth.roll(1, 0), depth))
-        points = torch.cat((points, points.roll(1, 0) * (crowd * composed.roll(1, 0)).view(-1, 1, 1)), dim=1)
+        points = torch.cat((points, points.roll(1, 0) * crowd.view(-1, 1, 1)), dim=1)
         # what of the first is seen, and what of the one behind: both belong to the matte
         union = alpha + (1 - alpha) * other_alpha
         foreground = torch.where(

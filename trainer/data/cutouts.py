@@ -13,10 +13,10 @@ A run that was cut short goes on where it stopped: a photo that stands in the in
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import asdict, dataclass, field
 from fnmatch import fnmatch
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ import cv2
 import numpy as np
 from vmfm.trainer.data.folders import read
 from vmfm.trainer.data.soften import SoftenConfig, SoftenError, SoftMatte, mend_mask, soften
+from vmfm.trainer.files import write_whole
 
 WRITE_EVERY = 10  # photos between two writes of the index
 
@@ -187,14 +188,12 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(content, indent=1))
-    os.replace(part, path)
+    write_whole(path, json.dumps(content, indent=1).encode())
 
 
 def _write_webp(path: Path, rgba: np.ndarray, quality: int) -> None:
     from PIL import Image  # keeps the colours under alpha 0 ("exact"), which OpenCV's writer throws away
 
-    part = path.with_name(path.name + ".part")
-    Image.fromarray(rgba).save(part, "WEBP", quality=quality, exact=True, method=4)
-    os.replace(part, path)
+    encoded = BytesIO()
+    Image.fromarray(rgba).save(encoded, "WEBP", quality=quality, exact=True, method=4)
+    write_whole(path, encoded.getvalue())

@@ -41,6 +41,11 @@ def _depth(folder: Path, name: str) -> np.ndarray | None:
     return _grey(path) if path.exists() else None
 
 
+def _before_nothing(depth: np.ndarray, there: np.ndarray) -> np.ndarray:
+    """A cut-out's depth (H, W) in 0..255 above a gap: what is behind it is far, and only that is 0."""
+    return np.where(there, 96 + depth * (159 / 255), 0).astype(np.uint8)
+
+
 def rendered(folder: Path, name: str, _: dict) -> Sample:
     """`NAME_fg.webp` (RGBA), `_person.png`, `_depth.png`, `.json`: our own renders, exact."""
     facts = json.loads((folder / f"{name}.json").read_text())
@@ -53,7 +58,7 @@ def rendered(folder: Path, name: str, _: dict) -> Sample:
         rgb=np.ascontiguousarray(rgba[..., :3]),
         alpha=np.ascontiguousarray(rgba[..., 3]),
         person=_grey(folder / f"{name}_person.png"),
-        depth=np.where(depth > 0, 96 + depth * (159 / 255), 0).astype(np.uint8),  # background is far, and only it is 0
+        depth=_before_nothing(depth, depth > 0),
         points=points or [lone_point(_xywh(first))],
         cutout=True,
     )
@@ -77,7 +82,7 @@ def cutouts(folder: Path, name: str, entry: dict) -> Sample:
         alpha=alpha,
         person=np.minimum(person, alpha),
         person_unknown=_hats(entry, person, both),
-        depth=np.where(alpha > 127, 96 + depth * (159 / 255), 0).astype(np.uint8),
+        depth=_before_nothing(depth, alpha > 127),
         points=points_of(entry, weigh=False),
         cutout=True,
     )

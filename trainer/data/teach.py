@@ -5,7 +5,6 @@ error; the rest stays unknown. This is complementary learning's idea (section 3.
 one view teaches the views where it is not.
 """
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import numpy as np
 import torch
 from vmfm.trainer.data.folders import UNKNOWN, read
 from vmfm.trainer.errors import TrainerError
+from vmfm.trainer.files import encode, write_whole
 from vmfm.trainer.model import VMFM
 
 FOREGROUND, BACKGROUND = 255, 0
@@ -57,11 +57,6 @@ def teach_folder(
         raise TrainerError(f"no photos in {folder / 'images'}; name a folder that holds images/NAME.jpg")
     todo = [photo for photo in photos if not (out / f"{photo.stem}.png").exists()]
     for done, photo in enumerate(todo, start=1):
-        partial = out / f".{photo.stem}.{os.getpid()}.png"
-        try:
-            cv2.imwrite(str(partial), reliable(model, read(photo)))
-            os.replace(partial, out / f"{photo.stem}.png")
-        finally:
-            partial.unlink(missing_ok=True)
+        write_whole(out / f"{photo.stem}.png", encode(reliable(model, read(photo)), ".png"))
         progress(done, len(todo), photo.stem)
     return {"taught": len(todo), "kept": len(photos) - len(todo)}

@@ -11,7 +11,6 @@ Reads DIR/images/NAME.jpg, DIR/interactions.json and, where there are such, DIR/
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ import numpy as np
 from vmfm.trainer.data.cutouts import WRITE_EVERY, read_json, write_json
 from vmfm.trainer.data.folders import read
 from vmfm.trainer.data.soften import SoftenError
+from vmfm.trainer.files import encode, write_whole
 
 UNKNOWN, UNSURE, OBJECT = 0, 128, 255
 # COCO's names of things that lie on tables near people as often as they are in use.
@@ -259,9 +259,7 @@ def _weak_photo(folder: Path, name: str, facts: dict[str, Any], out: Path, confi
         )
     label[sure] = OBJECT
     if label.any():
-        part = out / f"{name}.part.png"
-        cv2.imwrite(str(part), label)
-        os.replace(part, out / f"{name}.png")
+        write_whole(out / f"{name}.png", encode(label, ".png"))
     return records
 
 
