@@ -51,11 +51,13 @@ class MattingStream:
         patches: int | None = None,
         temporal: bool = True,
         slots: int = 2,
+        one_lane: bool = False,
     ) -> None:
         """bundle: a shipped one by name, a bundle's folder, or an opened Bundle. backend: "auto" or a name.
 
         output: "complementary" fuses both foreground nets; "s" or "d" takes one. patches: K, how many 16x16 patches
         are refined per frame; None takes the bundle's, 0 leaves refinement out. temporal: steady unsure still areas.
+        one_lane: run one thing at a time, to see what lanes side by side buy.
         Raises BundleError, BackendError, or ValueError for an option out of range.
         """
         self._closed = True  # until everything below has worked
@@ -68,7 +70,7 @@ class MattingStream:
         self._patches = self.bundle.patches if patches is None else patches
         graph = build_graph(output, refine=self._patches > 0, temporal=temporal)
         self._backend = open_backend(backend, self.bundle, graph)
-        self._schedule = plan(graph, one_lane=self._backend.one_lane)
+        self._schedule = plan(graph, one_lane=one_lane or self._backend.one_lane)
         self._backend.start(self._schedule)
         self._free: list[Any] = [None] * slots  # slots are opened when first used, and again for another frame size
         self._in_flight: deque[tuple[Any, np.ndarray]] = deque()

@@ -1,6 +1,8 @@
 import subprocess
 import sys
+import threading
 import warnings
+from collections import Counter
 from collections.abc import Callable
 
 import numpy as np
@@ -56,6 +58,14 @@ def test_one_core_gives_the_same_mattes_on_one_lane(
     expected = mattes()
     monkeypatch.setattr("vmfm.runtime.backends.openvino_backend.usable_cores", lambda: 1)
     np.testing.assert_array_equal(mattes(), expected)
+
+
+def test_one_lane_on_request_gives_the_same_mattes(tiny_bundle: Bundle, disc: Disc) -> None:
+    with MattingStream(tiny_bundle) as several, MattingStream(tiny_bundle, one_lane=True) as one:
+        for frame in clip(disc, 3):
+            np.testing.assert_array_equal(one.step(frame).alpha, several.step(frame).alpha)
+        lanes = Counter(thread.name for thread in threading.enumerate() if thread.name.startswith("vmfm-lane"))
+    assert lanes["vmfm-lane-main"] == 1 and len(lanes) > 2
 
 
 def test_mattes_stay_as_they_were(tiny_bundle: Bundle, disc: Disc) -> None:
