@@ -196,6 +196,20 @@ def test_the_seed_is_all_the_chance_there_is():
     assert not torch.equal(first.image, other.image)
 
 
+@pytest.mark.parametrize("fine", [False, True])
+@pytest.mark.parametrize("parts", [2, 3, 6])
+def test_a_part_is_what_it_is_in_the_whole_batch(fine, parts):
+    """Whatever chance, neighbours and stores have to do with a picture: processes compose one batch between them."""
+    drawn, share = composer(CUTOUT, PHOTO, replace(CUTOUT, rgb=noise(seed=8))), 6 // parts
+    for seed in range(4):
+        whole = drawn.batch(6, 64, 96, seed, fine=fine)
+        rows = [range(first, first + share) for first in range(0, 6, share)]
+        made = [drawn.batch(6, 64, 96, seed, fine=fine, rows=r) for r in rows]
+        for field in fields(whole):
+            joined = torch.cat([getattr(part, field.name) for part in made])
+            torch.testing.assert_close(joined, getattr(whole, field.name), atol=1e-6, rtol=0, msg=field.name)
+
+
 def test_shares():
     drawn = Composer(
         [(Store([CUTOUT], SIDE, CPU), 3.0), (Store([PHOTO], SIDE, CPU), 1.0)], Store([EMPTY], SIDE, CPU), CPU
