@@ -1,11 +1,13 @@
 """The paper's losses (section 3 of its text), each a mean over the pixels whose truth is known.
 
 Maps are float32 (N, 1, H, W) in [0, 1]; `known` is a weight map of that shape, 0 where the truth must not be trusted.
+Means are over the whole batch, of which the maps may be a part: so every sum goes through `totals`.
 """
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from vmfm.trainer.totals import totals
 
 DILATION_PX = 7  # Q of Eq. 7: how far around a mistake counts as doubtful
 
@@ -13,7 +15,14 @@ DILATION_PX = 7  # Q of Eq. 7: how far around a mistake counts as doubtful
 def weighted_mean(values: Tensor, weights: Tensor) -> Tensor:
     """Sum of values * weights over sum of weights; 0 where nothing is known. Shapes broadcast."""
     weights = weights.expand_as(values)
-    return (values * weights).sum() / weights.sum().clamp(min=1)
+    total, weight = totals((values * weights).sum(), weights.sum())
+    return total / weight.clamp(min=1)
+
+
+def mean(values: Tensor) -> Tensor:
+    """Over the whole batch; values of any shape."""
+    total, number = totals(values.sum(), values.new_full((), values.numel()))
+    return total / number
 
 
 def sobel(x: Tensor) -> Tensor:
@@ -56,12 +65,12 @@ def composite(alpha: Tensor, foreground: Tensor, background: Tensor) -> Tensor:
 
 def generator_loss(score: Tensor) -> Tensor:
     """(D(composite) - 1)^2, the first term of Eq. 3 and 6; score of any shape."""
-    return ((score - 1) ** 2).mean()
+    return mean((score - 1) ** 2)
 
 
 def discriminator_loss(fake_score: Tensor, real_score: Tensor) -> Tensor:
     """L_D = D(composite)^2 + (D(real) - 1)^2 (Eq. 5)."""
-    return (fake_score**2).mean() + ((real_score - 1) ** 2).mean()
+    return mean(fake_score**2) + mean((real_score - 1) ** 2)
 
 
 def thresholded(deviation: Tensor, threshold: float) -> Tensor:
@@ -80,7 +89,7 @@ def supervision_loss(
     area = thresholded(deviation, threshold) > thresholded(other_deviation, threshold)
     if not below:
         area = area & (deviation > threshold)
-    return (area.detach() * (alpha - other_alpha.detach()).abs()).mean()
+    return mean(area.detach() * (alpha - other_alpha.detach()).abs())
 
 
 def correction_loss(deviation: Tensor, other_deviation: Tensor, threshold: float) -> Tensor:
@@ -90,15 +99,15 @@ def correction_loss(deviation: Tensor, other_deviation: Tensor, threshold: float
     """
     area = (torch.minimum(deviation, other_deviation) > threshold).detach()
     norms = torch.linalg.vector_norm(area * deviation, dim=(1, 2, 3))
-    return (norms / deviation[0].numel() ** 0.5).mean()
+    return mean(norms / deviation[0].numel() ** 0.5)
 
 
 def segmentation_loss(segmentation: Tensor, person: Tensor, known: Tensor) -> Tensor:
     """Cross entropy plus soft Dice against the person's coverage."""
     p = segmentation.clamp(1e-4, 1 - 1e-4)
     entropy = -(person * p.log() + (1 - person) * (1 - p).log())
-    overlap = 2 * (segmentation * person * known).sum() + 1
-    dice = 1 - overlap / (((segmentation + person) * known).sum() + 1)
+    overlap, extent = totals((segmentation * person * known).sum(), ((segmentation + person) * known).sum())
+    dice = 1 - (2 * overlap + 1) / (extent + 1)
     return weighted_mean(entropy, known) + dice
 
 

@@ -1,0 +1,120 @@
+"""The processes that train together, one a GPU or CPU, as torchrun starts them; a process that it did not start is alone.
+
+Each has the same nets and its own part of every batch. What depends on the whole batch is summed over all of them:
+the losses (totals.py), the statistics of batch norms, the gradients. So they take the very step that one process would.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from vmfm.trainer.errors import TrainerError
+
+
+@contextmanager
+def joined(device: str | None = None) -> Iterator[torch.device]:
+    """The device that this process is to train on; inside, the processes of one torchrun know each other.
+
+    device: cpu, cuda or cuda:N; by default a GPU if there is one. Raises TrainerError where a process has no GPU of its own.
+    """
+    chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield chosen
+        return
+    if chosen.type == "cuda":
+        mine, there = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
+        if mine >= there:
+            raise TrainerError(f"process {mine} of this machine has no GPU, there are {there}; start one process a GPU")
+        chosen = torch.device("cuda", mine)
+        torch.cuda.set_device(chosen)
+    dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
+    yield chosen
+    # not after an error: to take leave, NCCL waits for the others, who wait for what this process no longer sends
+    dist.destroy_process_group()
+
+
+def rank() -> int:
+    """Of this process, from 0; the first one writes the files and talks to people."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def count() -> int:
+    """How many processes train together."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def alike(nets: nn.Module) -> None:
+    """Gives all processes the first one's weights and buffers."""
+    if count() > 1:
+        for value in nets.state_dict().values():
+            dist.broadcast(value, src=0)
+
+
+def summed(part: Tensor) -> Tensor:
+    """The sum of every process's tensor of this shape. Its gradient is the sum of theirs.
+
+    So where each process descends the loss of the whole batch, the mean of their gradients is that of the loss.
+    """
+    return _Sum.apply(part) if count() > 1 else part
+
+
+class _Sum(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, part: Tensor) -> Tensor:
+        whole = part.clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(whole)
+        return whole
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return _Sum.apply(gradient)
+
+
+def average_gradients(weights: Sequence[nn.Parameter]) -> None:
+    """Gives every weight the mean of its gradients over the processes, in one message."""
+    gradients = [weight.grad for weight in weights if weight.grad is not None]
+    if count() == 1 or not gradients:
+        return
+    message = torch.cat([gradient.flatten() for gradient in gradients])
+    dist.all_reduce(message)
+    means = (message / count()).split([gradient.numel() for gradient in gradients])
+    torch._foreach_copy_(
+        gradients, [mean.view(gradient.shape) for mean, gradient in zip(means, gradients, strict=True)]
+    )
+
+
+class SharedBatchNorm(nn.BatchNorm2d):
+    """A batch norm over the pictures of all processes. (torch's SyncBatchNorm does that on GPUs only.)"""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or count() == 1:
+            return super().forward(x)
+        variance, mean = torch.var_mean(x.float(), (0, 2, 3), correction=0)
+        # in float64, where the difference of squares loses nothing
+        mean, variance, pixels = mean.double(), variance.double(), mean.new_full((1,), x[:, 0].numel()).double()
+        sums = summed(torch.cat((pixels, pixels * mean, pixels * (variance + mean**2))))
+        pixels, mean, square = sums[:1], *(sums[1:] / sums[:1]).chunk(2)
+        variance = square - mean**2
+        if self.track_running_stats:
+            self._remember(mean.detach(), (variance * pixels / (pixels - 1)).detach())
+        scale = self.weight * torch.rsqrt(variance + self.eps).float()
+        shift = self.bias - mean.float() * scale
+        return torch.addcmul(shift[:, None, None], x, scale[:, None, None]).to(x.dtype)
+
+    @torch.no_grad()
+    def _remember(self, mean: Tensor, variance: Tensor) -> None:
+        assert self.running_mean is not None and self.running_var is not None and self.momentum is not None
+        self.running_mean.lerp_(mean.float(), self.momentum)
+        self.running_var.lerp_(variance.float(), self.momentum)
+
+
+def share_batch_norms(nets: nn.Module) -> None:
+    """Makes every batch norm look at all processes' pictures; weights, buffers and their names stay."""
+    if count() > 1:
+        for module in nets.modules():
+            if type(module) is nn.BatchNorm2d:
+                module.__class__ = SharedBatchNorm
