@@ -67,15 +67,25 @@ def recomposite(
 def bench(
     bundle: _Bundle = "lite",
     backend: _Backend = "auto",
-    size: Annotated[str, typer.Option(help="WIDTHxHEIGHT of the made-up frames.")] = "1280x720",
+    size: Annotated[
+        list[str] | None,
+        typer.Option(help="WIDTHxHEIGHT of the frames; may be repeated. [default: 1280x720]", show_default=False),
+    ] = None,
     frames: Annotated[int, typer.Option(min=2, help="How many frames to time, after warming up.")] = 100,
-    input: Annotated[Path | None, typer.Option(help="Time on this video's frames instead.", show_default=False)] = None,
+    input: Annotated[
+        Path | None,
+        typer.Option(help="Time on this video's frames, at its own size or the given ones.", show_default=False),
+    ] = None,
+    one_lane: Annotated[
+        bool, typer.Option("--one-lane", help="Also time with nothing side by side: what running nets in lanes buys.")
+    ] = False,
     json: Annotated[Path | None, typer.Option(help="Also write the report here.", show_default=False)] = None,
 ) -> None:
     """Measure speed here: time per net, frames per second, latency."""
-    from vmfm.apps.bench import Workload, measure, print_report, write_report
+    from vmfm.apps.bench import Workload, measure, write_report
+    from vmfm.apps.bench_tables import print_report
 
-    report = measure(bundle, backend, Workload.parse(size, frames, input))
+    report = measure(bundle, backend, Workload.parse(size or [], frames, input), one_lane=one_lane)
     print_report(report)
     if json is not None:
         write_report(report, json)

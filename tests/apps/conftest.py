@@ -8,6 +8,7 @@ import av
 import cv2
 import numpy as np
 import pytest
+from vmfm.apps.main import run
 
 
 def draw(width: int, height: int, number: int) -> np.ndarray:
@@ -97,3 +98,16 @@ def look_fixture() -> type:
         draw = staticmethod(draw)
 
     return Look
+
+
+@pytest.fixture
+def vmfm(tiny_bundle, capsys, tmp_path, monkeypatch) -> Callable[..., tuple[int, str, str]]:
+    """Runs a verb in tmp_path; gives its status, what it printed and what it complained about."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(verb, *arguments):
+        status = run([verb, *map(str, arguments), "--bundle", str(tiny_bundle.path)])
+        printed = capsys.readouterr()
+        return status, printed.out, printed.err
+
+    return call

@@ -1,6 +1,5 @@
 """The whole way from file to file, through a bundle whose foreground is what is red."""
 
-import json
 from fractions import Fraction
 
 import av
@@ -8,19 +7,6 @@ import cv2
 import numpy as np
 import pytest
 from vmfm.apps.main import run
-
-
-@pytest.fixture
-def vmfm(tiny_bundle, capsys, tmp_path, monkeypatch):
-    """Runs a verb in tmp_path; gives its status, what it printed and what it complained about."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(verb, *arguments):
-        status = run([verb, *map(str, arguments), "--bundle", str(tiny_bundle.path)])
-        printed = capsys.readouterr()
-        return status, printed.out, printed.err
-
-    return call
 
 
 def test_a_video_gets_its_background_and_keeps_the_rest(vmfm, make_video, look, tmp_path):
@@ -168,19 +154,3 @@ def test_nothing_to_write_is_a_usage_error(vmfm, make_video, tmp_path):
     source = make_video(tmp_path / "in.mp4")
     assert vmfm("recomposite", source)[0] == 2
     assert vmfm("recomposite", source, "--alpha", "a.mp4", "--background", "blur")[0] == 2
-
-
-def test_bench_prints_and_writes_what_it_measured(vmfm, make_video, tmp_path):
-    status, out, _ = vmfm("bench", "--size", "96x64", "--frames", "4", "--json", "report.json")
-    assert status == 0
-    assert "OpenVINO" in out
-    assert "foreground_d" in out
-    report = json.loads((tmp_path / "report.json").read_text())
-    assert (report["width"], report["height"], report["frames"]) == (96, 64, 4)
-    assert report["throughput"]["fps"] > 0
-    assert 0 < report["low_latency"]["latency_ms"]["p50"] <= report["low_latency"]["latency_ms"]["p99"]
-    assert set(report["nets"]) <= set(report["low_latency"]["nodes_ms"])
-    assert len(report["bundle_sha256"]) == 64
-    make_video(tmp_path / "in.mp4", size=(80, 48))
-    assert vmfm("bench", "--input", "in.mp4", "--frames", "20")[0] == 0
-    assert vmfm("bench", "--size", "12by9")[0] == 1

@@ -1,0 +1,64 @@
+"""What `vmfm bench` prints."""
+
+from collections.abc import Iterator
+
+from rich.console import Console
+from rich.table import Column, Table
+from vmfm.apps.bench import Case, Report
+from vmfm.apps.speed import Mode, Speed
+
+
+def print_report(report: Report) -> None:
+    """A table of frames per second and latencies, and one of where the time goes, on stdout."""
+    console = Console(highlight=False, markup=False)
+    console.print(f"{report.bundle} ({report.bundle_sha256[:12]}) on {report.backend}: {report.backend_note}")
+    console.print(f"{report.frames} frames ({report.source}); {report.computer}")
+    console.print(_modes(report))
+    for case in report.cases:
+        if case.one_lane is not None:
+            console.print(_gain(case, case.one_lane))
+    console.print(_rows(report))
+
+
+def _modes(report: Report) -> Table:
+    table = Table("frames", "nets at", "mode", "lanes", "fps", "latency p50 ms", "p95", "p99", "nets ms", "rows ms")
+    for case in report.cases:
+        for lanes, name, mode in _ways(case):
+            latency = (f"{ms:.2f}" for ms in (mode.latency_ms.p50, mode.latency_ms.p95, mode.latency_ms.p99))
+            sums = f"{mode.nets_ms:.2f}", f"{mode.rows_ms:.2f}"
+            sizes = f"{case.width}x{case.height}", f"{case.net_width}x{case.net_height}"
+            table.add_row(*sizes, name, lanes, f"{mode.fps:.1f}", *latency, *sums)
+    return table
+
+
+def _ways(case: Case) -> Iterator[tuple[str, str, Mode]]:
+    for lanes, speed in (("all", case.lanes), ("one", case.one_lane)):
+        if speed is not None:
+            yield lanes, "one at a time", speed.low_latency
+            yield lanes, f"{speed.throughput.frames_in_flight} in flight", speed.throughput
+
+
+def _gain(case: Case, one_lane: Speed) -> str:
+    step, flight = (
+        getattr(case.lanes, mode).fps / getattr(one_lane, mode).fps for mode in ("low_latency", "throughput")
+    )
+    in_flight = case.lanes.throughput.frames_in_flight
+    overhead = one_lane.low_latency.latency_ms.p50 - one_lane.low_latency.rows_ms
+    return (
+        f"{case.width}x{case.height}: lanes side by side are {step:.2f} times as fast one frame at a time, "
+        f"{flight:.2f} times with {in_flight} in flight; on one lane {overhead:.2f} ms go beside the rows"
+    )
+
+
+def _rows(report: Report) -> Table:
+    """Medians in milliseconds: of every row of the graph, of the composite on the CPU, and summed per lane."""
+    heads = (f"{case.width}x{case.height} {mode}" for case in report.cases for mode in ("one at a time", "in flight"))
+    table = Table(Column("p50 ms of row", no_wrap=True), "", *heads)
+    modes = [mode for case in report.cases for mode in (case.lanes.low_latency, case.lanes.throughput)]
+    for row in modes[0].nodes_ms:
+        table.add_row(row, "net" if row in report.nets else "", *(f"{mode.nodes_ms[row].p50:.2f}" for mode in modes))
+    composites = (cell for case in report.cases for cell in (f"{case.composite_ms.p50:.2f}", ""))
+    table.add_row("composite", "CPU", *composites, end_section=True)
+    for lane in modes[0].lanes_ms:
+        table.add_row(f"lane {lane}", "sum", *(f"{mode.lanes_ms[lane]:.2f}" for mode in modes))
+    return table
