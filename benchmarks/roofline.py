@@ -1,0 +1,158 @@
+"""What the bundles could do on GeForce RTX cards, predicted from datasheets: no such card was measured. Prints Markdown.
+
+PYTHONPATH=.dev python benchmarks/roofline.py > benchmarks/results/roofline.md
+"""
+
+import json
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from floor import Floor, Rates, frame_floor
+from vmfm.runtime.bundle import Bundle, shipped_bundles
+from vmfm.runtime.graph import build_graph
+from work import FrameWork, count_frame
+
+HERE = Path(__file__).parent
+SIZES = {"720p": (720, 1280), "1080p": (1080, 1920), "4K": (2160, 3840)}
+_HALF = 2  # bytes of a number in the nets
+
+
+@dataclass(frozen=True)
+class Card:
+    """A GPU by its datasheet: see cards.toml."""
+
+    name: str
+    fp32_accumulate: float
+    fp16_accumulate: float
+    memory: float
+    pcie: float
+    source: str
+    multiprocessors: int | None = None
+    boost_ghz: float | None = None
+
+    def rates(self, accumulator: str) -> Rates:
+        """accumulator: what sums of fp16 products are kept in, "fp32" or "fp16"."""
+        matrix = {"fp32": self.fp32_accumulate, "fp16": self.fp16_accumulate}[accumulator]
+        return Rates(matrix * 1e12, self.memory * 1e9, self.pcie * 1e9, self.pcie * 1e9)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """How long a frame took on the measured GPU, and how long its datasheet says that computing takes at least, in seconds."""
+
+    measured: float
+    computing: float
+
+    def bounds(self, floor: Floor) -> tuple[float, float]:
+        """The longest and the shortest time to expect of another GPU, by its floor.
+
+        The longest: it comes no nearer to its floor than the measured GPU did. The shortest: it only loses the time that
+        the measured GPU lost, and that was what no GPU gets around: starting kernels too small to fill it.
+        """
+        longest = floor.computing * self.measured / self.computing
+        shortest = floor.computing + self.measured - self.computing
+        return max(longest, floor.copying), max(shortest, floor.copying)
+
+
+def load_cards() -> tuple[tuple[Card, ...], Card]:
+    """The cards to predict, and the one that was measured."""
+    content = tomllib.loads((HERE / "cards.toml").read_text(encoding="utf-8"))
+    (measured,) = content["measured"]
+    return tuple(Card(**card) for card in content["card"]), Card(**measured)
+
+
+def measured_fps(card: Card) -> dict[tuple[str, str], float]:
+    """By bundle and size: frames per second in flight, of the reports of gpu_check.py on that card."""
+    found = {}
+    for file in sorted((HERE / "results").glob("*.json")):
+        results = json.loads(file.read_text(encoding="utf-8"))
+        if card.name in str(results.get("environment", {}).get("gpu", "")):
+            for bundle in shipped_bundles():
+                for size in SIZES:
+                    if run := results.get("bench", {}).get(f"{bundle} {size} throughput, lanes"):
+                        found[bundle, size] = run["fps"]
+    return found
+
+
+def count_all() -> dict[tuple[str, str], FrameWork]:
+    """By bundle and size."""
+    return {
+        (name, size): count_frame(Bundle.open(name), build_graph(), pixels, _HALF)
+        for name in shipped_bundles()
+        for size, pixels in SIZES.items()
+    }
+
+
+def calibrate(work: Mapping[tuple[str, str], FrameWork], card: Card) -> dict[tuple[str, str], Calibration]:
+    """By bundle and size, as far as it was measured on that card."""
+    return {
+        key: Calibration(1 / fps, frame_floor(work[key], card.rates("fp32")).computing)
+        for key, fps in measured_fps(card).items()
+    }
+
+
+def to_markdown() -> str:
+    cards, measured = load_cards()
+    work = count_all()
+    calibrations = calibrate(work, measured)
+    lines = [_HEAD.format(measured=measured.name)]
+    for bundle in shipped_bundles():
+        total = work[bundle, "1080p"].total
+        lines += [f"## `{bundle}`: {total.flops / 1e9:.1f} GFLOP and {total.nbytes / 1e6:.0f} MB a frame at 1080p", ""]
+        lines += ["| card | " + " | ".join(f"{size}: at best | calibrated" for size in SIZES) + " |"]
+        lines += ["|---|" + "---:|" * (2 * len(SIZES))]
+        for card in cards:
+            cells = (
+                cell for size in SIZES for cell in _cells(card, work[bundle, size], calibrations.get((bundle, size)))
+            )
+            lines += [f"| {card.name} | " + " | ".join(cells) + " |"]
+        lines += ["", _basis(bundle, calibrations, measured), ""]
+    lines += ["## Sources", ""]
+    return "\n".join([*lines, *map(_source, (*cards, measured))])
+
+
+def _cells(card: Card, work: FrameWork, calibration: Calibration | None) -> tuple[str, str]:
+    """fps at best, and the range to expect."""
+    safe, fast = (frame_floor(work, card.rates(accumulator)) for accumulator in ("fp32", "fp16"))
+    ceilings = dict.fromkeys(f"{1 / floor.seconds:.0f}" for floor in (safe, fast))
+    at_best = f"{' / '.join(ceilings)} ({safe.bound})"
+    if calibration is None:
+        return at_best, "-"
+    longest, shortest = calibration.bounds(safe)
+    return at_best, " to ".join(dict.fromkeys(f"{1 / seconds:.0f}" for seconds in (longest, shortest)))
+
+
+def _basis(bundle: str, calibrations: Mapping[tuple[str, str], Calibration], card: Card) -> str:
+    known = {size: calibration for (of, size), calibration in calibrations.items() if of == bundle}
+    if not known:
+        return f"Never measured on an {card.name}, so there is nothing to calibrate by."
+    figures = (f"{1 / it.measured:.0f} fps at {size}, {it.computing / it.measured:.1%}" for size, it in known.items())
+    return f"Measured on an {card.name}, with the share of what computing would allow there: {'; '.join(figures)}."
+
+
+def _source(card: Card) -> str:
+    return (
+        f"* {card.name}: {card.fp32_accumulate:g} / {card.fp16_accumulate:g} TFLOP/s (sums in FP32 / FP16), "
+        f"{card.memory:g} GB/s, PCIe {card.pcie:g} GB/s. {card.source}"
+    )
+
+
+_HEAD = """# Predicted: frames per second on GeForce RTX cards
+
+**Nothing here was measured on these cards.** It is what their datasheets allow, made by `benchmarks/roofline.py`.
+
+*At best*: with frames in flight, the time of a frame is at least that of its busiest part (in brackets): FLOP over the dense
+FP16 tensor rate (sums in FP32 / in FP16, where that makes a difference), bytes over the memory's bandwidth (each convolution
+reads its input and kernel and writes its output once; a cache can save some of that), the frame up, or alpha and deviation
+as floats down, over PCIe.
+
+*Calibrated*: between two assumptions, by what an {measured} reached with the torch backend. The low end comes no nearer to what
+computing allows than that did; the high end loses only the milliseconds that it lost. For nets as small as those of `lite`
+an {measured} is far from filled, so the low end is pessimistic, the more the smaller the card. Sums in FP32.
+"""
+
+
+if __name__ == "__main__":
+    print(to_markdown())
