@@ -5,9 +5,10 @@ at fewer places, as they fuse layers. What would overflow in fp16 is cut off at 
 """
 
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import cv2
 import numpy as np
@@ -31,6 +32,16 @@ class Change:
     mean_abs: float
     max_abs: float
     edge_max: float
+
+    @classmethod
+    def of(cls, differences: Sequence[np.ndarray]) -> Self:
+        """differences: per frame the absolute ones, (H, W)."""
+        together = (cv2.erode(difference, np.ones((2, 2), np.uint8)).max() for difference in differences)
+        return cls(
+            float(np.mean([difference.mean() for difference in differences])),
+            float(max(difference.max() for difference in differences)),
+            float(max(together)),
+        )
 
 
 @dataclass(frozen=True)
@@ -61,16 +72,7 @@ def measure_half_error(bundle: Bundle, frames: Iterable[np.ndarray]) -> HalfErro
                 alpha = exact.step(frame).alpha
                 half.append(np.abs(rounding.step(frame).alpha - alpha))
                 noise.append(np.abs(exact.step(noisy).alpha - alpha))
-    return HalfError(_change(half), _change(noise))
-
-
-def _change(differences: list[np.ndarray]) -> Change:
-    together = (cv2.erode(difference, np.ones((2, 2), np.uint8)).max() for difference in differences)
-    return Change(
-        float(np.mean([difference.mean() for difference in differences])),
-        float(max(difference.max() for difference in differences)),
-        float(max(together)),
-    )
+    return HalfError(Change.of(half), Change.of(noise))
 
 
 def imitate_bundle(bundle: Bundle, path: Path) -> Bundle:
