@@ -23,6 +23,7 @@ VENDORS = {
     "tensorrt_rtx": ("runtime/backends/", "engine_build/"),
     "pycuda": ("runtime/cuda/",),
     "torch": ("runtime/backends/torch_", "engine_build/", "trainer/"),
+    "torchvision": ("trainer/nets/mask_rcnn.py",),
     "onnx": ("engine_build/", "runtime/backends/torch_nets.py", "trainer/ablation.py"),
     "av": ("apps/media/", "trainer/", "benchmarks/"),
     "pyvirtualcam": ("apps/",),

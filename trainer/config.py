@@ -4,6 +4,14 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
 from vmfm.trainer.errors import TrainerError
+from vmfm.trainer.plain import build
+
+# The nets to choose from for each modality; the second of each is the paper's own choice.
+MODALITY_NETS = {
+    "segmentation": ("autoencoder", "mask_rcnn"),
+    "depth": ("autoencoder", "densedepth"),
+    "interaction": ("autoencoder", "hourglass"),
+}
 
 
 @dataclass(frozen=True)
@@ -26,6 +34,15 @@ class NetConfig:
         4,
     )  # open in Table 6: same weights, a field of view that spans a hand
     patches: int = 256  # K, how many 16x16 patches a frame the refinement sharpens by default
+    segmentation: str = "autoencoder"  # S-Net, D-Net and I-Net: a name in MODALITY_NETS
+    depth: str = "autoencoder"
+    interaction: str = "autoencoder"
+    modality_width: float = 1.0  # scales the channels of densedepth and hourglass; 1 is as published
+
+    def __post_init__(self) -> None:
+        for modality, names in MODALITY_NETS.items():
+            if (name := getattr(self, modality)) not in names:
+                raise TrainerError(f"there is no {modality} net {name!r}; wanted one of {', '.join(names)}")
 
     def to_json(self) -> dict[str, Any]:
         """A dict of plain numbers, strings and lists."""
@@ -47,6 +64,26 @@ LITE = NetConfig("lite", 384 * 224, foreground_width=12, complementary_width=8, 
 FULL = NetConfig(
     "full", 512 * 512, foreground_width=64, complementary_width=32, decoder_channels=(64, 48, 32, 24), patches=512
 )
-TINY = NetConfig("tiny", 64 * 64, foreground_width=4, complementary_width=4, decoder_channels=(8, 8, 8, 8), patches=16)
+TINY = NetConfig(
+    "tiny",
+    64 * 64,
+    foreground_width=4,
+    complementary_width=4,
+    decoder_channels=(8, 8, 8, 8),
+    patches=16,
+    modality_width=1 / 16,
+)
 
 CONFIGS = {config.name: config for config in (LITE, FULL, TINY)}
+
+
+def net_config(value: Any) -> NetConfig:
+    """What a recipe calls `net`: a size by name, or a table of `size` and the fields that differ from it.
+
+    net = "lite"   or   net = { size = "lite", depth = "densedepth" }. Raises TrainerError on anything else.
+    """
+    changes = dict(value) if isinstance(value, dict) else {"size": value}
+    size = changes.pop("size", None)
+    if not isinstance(size, str) or size not in CONFIGS:
+        raise TrainerError(f"net is {size!r}; wanted one of {', '.join(CONFIGS)}")
+    return build(NetConfig, CONFIGS[size].to_json() | changes, "net")

@@ -1,13 +1,17 @@
 """VMFM: all nets of the paper under one roof (Figures 2 and 4)."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from torch import Tensor, nn
 from vmfm.trainer.config import NetConfig
 from vmfm.trainer.nets.complementary import ComplementaryNet
+from vmfm.trainer.nets.densedepth import DenseDepth
 from vmfm.trainer.nets.encoder import Encoder
 from vmfm.trainer.nets.foreground import ForegroundNet
-from vmfm.trainer.nets.modality import ModalityNet
+from vmfm.trainer.nets.hourglass import StackedHourglass
+from vmfm.trainer.nets.mask_rcnn import MaskRCNN
+from vmfm.trainer.nets.modality import AutoEncoder, ModalityNet
 from vmfm.trainer.nets.refinement import RefinementNet
 
 
@@ -22,26 +26,30 @@ class Prediction:
     alpha_d: Tensor
 
 
+MODALITY_NETS: dict[str, Callable[[NetConfig], ModalityNet]] = {
+    "autoencoder": lambda config: AutoEncoder(Encoder(config.encoder_blocks), config.decoder_channels),
+    "mask_rcnn": lambda config: MaskRCNN(),
+    "densedepth": lambda config: DenseDepth(config.modality_width),
+    "hourglass": lambda config: StackedHourglass(config.modality_width),
+}
+
+
 class VMFM(nn.Module):
-    """Everything that is trained and shipped. `pretrained` loads the ImageNet encoder into S, D and I."""
+    """Everything that is trained and shipped. `pretrained` begins with published weights in S, D and I that have some."""
 
     def __init__(self, config: NetConfig, *, pretrained: bool = False) -> None:
         super().__init__()
         self.config = config
-        self.segmentation = self._modality(config, pretrained)
-        self.depth = self._modality(config, pretrained)
-        self.interaction = self._modality(config, pretrained)
+        self.segmentation = MODALITY_NETS[config.segmentation](config)
+        self.depth = MODALITY_NETS[config.depth](config)
+        self.interaction = MODALITY_NETS[config.interaction](config)
+        if pretrained:
+            for net in (self.segmentation, self.depth, self.interaction):
+                net.load_pretrained()
         self.foreground_s = ForegroundNet(config.foreground_width, config.fusion_dilations)
         self.foreground_d = ForegroundNet(config.foreground_width, config.fusion_dilations)
         self.complementary = ComplementaryNet(config.complementary_width)
         self.refinement = RefinementNet()
-
-    @staticmethod
-    def _modality(config: NetConfig, pretrained: bool) -> ModalityNet:
-        encoder = Encoder(config.encoder_blocks)
-        if pretrained:
-            encoder.load_pretrained()
-        return ModalityNet(encoder, config.decoder_channels)
 
     def forward(self, image: Tensor) -> Prediction:
         """image (N, 3, H, W) RGB in [0, 1], H and W multiples of 32."""

@@ -6,7 +6,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from vmfm.trainer.config import CONFIGS, NetConfig
+from vmfm.trainer.config import NetConfig, net_config
 from vmfm.trainer.data.folders import READERS
 from vmfm.trainer.errors import TrainerError
 from vmfm.trainer.plain import build
@@ -68,13 +68,11 @@ def load_recipe(name_or_path: str) -> Recipe:
 
 
 def _recipe(name: str, values: dict[str, Any]) -> Recipe:
-    net = values.pop("net", None)
-    if net not in CONFIGS:
-        raise TrainerError(f"net is {net!r}; wanted one of {', '.join(CONFIGS)}")
+    net = net_config(values.pop("net", None))
     defaults, stages, sources = (values.pop(key, None) for key in ("stage_defaults", "stage", "source"))
     if not stages or not sources:
         raise TrainerError("it has no [[stage]]" if not stages else "it has no [[source]]")
-    values = {"name": name, "net": CONFIGS[net], "stages": (), "sources": ()} | values
+    values = {"name": name, "net": net, "stages": (), "sources": ()} | values
     return replace(
         build(Recipe, values, "the recipe"),
         stages=tuple(_stage((defaults or {}) | stage) for stage in stages),

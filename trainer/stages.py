@@ -111,9 +111,12 @@ def _adversarial_terms(nets: Nets, batch: Batch, seen: Prediction, foreground: T
 
 
 def modality(nets: Nets, batch: Batch, stage: Stage) -> Terms:
-    """S, D and I, each from its own labels."""
+    """S, D and I, each from its own labels and by what losses of its own it has."""
     model, image = nets.model, batch.image
-    return _modality_terms(batch, model.segmentation(image), model.depth(image), model.interaction(image))
+    segmentation, more_s = model.segmentation.learn(image, batch.person, batch.person_known)
+    depth, more_d = model.depth.learn(image, batch.depth, batch.depth_known)
+    heatmap, more_i = model.interaction.learn(image, batch.heatmap, batch.all_points_known)
+    return _modality_terms(batch, segmentation, depth, heatmap) | more_s | more_d | more_i
 
 
 def matting(nets: Nets, batch: Batch, stage: Stage) -> Terms:

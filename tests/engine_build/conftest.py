@@ -1,3 +1,5 @@
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import nn
@@ -22,3 +24,8 @@ def lively(model: nn.Module) -> nn.Module:
 def tiny_model() -> VMFM:
     torch.manual_seed(0)
     return lively(VMFM(TINY))
+
+
+@pytest.fixture(scope="session")
+def enliven() -> Callable[[nn.Module], nn.Module]:
+    return lively

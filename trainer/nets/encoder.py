@@ -6,8 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 from vmfm.trainer.errors import TrainerError
-
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+from vmfm.trainer.nets.blocks import Normalise
 
 
 class Stage(NamedTuple):
@@ -63,13 +62,9 @@ class Encoder(nn.Module):
     weights and gains little at the sizes we run at.
     """
 
-    mean: Tensor
-    std: Tensor
-
     def __init__(self, blocks: int = 15) -> None:
         super().__init__()
-        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
+        self.normalise = Normalise()
         self._conv_stem = nn.Conv2d(3, 32, 3, 2, padding=1, bias=False)
         self._bn0 = nn.BatchNorm2d(32, eps=1e-3)
         self._blocks = nn.ModuleList()
@@ -87,7 +82,7 @@ class Encoder(nn.Module):
         self.channels = tuple(widths[i] for i in self.taps)
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        x = nn.functional.relu6(self._bn0(self._conv_stem((image - self.mean) / self.std)))
+        x = nn.functional.relu6(self._bn0(self._conv_stem(self.normalise(image))))
         features = []
         for i, block in enumerate(self._blocks):
             x = block(x)

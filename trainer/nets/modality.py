@@ -1,4 +1,8 @@
-"""S-Net, D-Net and I-Net: three instances of one encoder-decoder (the paper's "three auto-encoders")."""
+"""S-Net, D-Net and I-Net: what all of them promise, and the encoder-decoder that they are by default.
+
+The paper calls them "three auto-encoders", and takes published nets for them; those are in densedepth.py, hourglass.py and
+mask_rcnn.py, behind the same signature.
+"""
 
 import torch
 from torch import Tensor, nn
@@ -7,7 +11,21 @@ from vmfm.trainer.nets.encoder import Encoder
 
 
 class ModalityNet(nn.Module):
-    """image (N, 3, H, W) in [0, 1] -> one modality (N, 1, H, W) in [0, 1]; H and W multiples of 32.
+    """image (N, 3, H, W) in [0, 1] -> one modality (N, 1, H, W) in [0, 1]; H and W multiples of 32."""
+
+    def learn(self, image: Tensor, truth: Tensor, known: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """The modality, and by name the losses that this net has beyond that of its result: here none.
+
+        truth (N, 1, H, W) in [0, 1]; known: 1 where it may be trusted, broadcasts to it.
+        """
+        return self(image), {}
+
+    def load_pretrained(self) -> None:
+        """Begins with published weights, where some can be had. Raises TrainerError where those cannot be got."""
+
+
+class AutoEncoder(ModalityNet):
+    """A light encoder-decoder.
 
     Decodes with skips up to half the size; the foreground nets see the full-size image themselves. The mean over
     the picture joins the coarsest features, since what is *held* is a question about the whole scene.
@@ -26,13 +44,12 @@ class ModalityNet(nn.Module):
             channels = out
         self.head = nn.Conv2d(channels, 1, 3, padding=1)
 
-    def logits(self, image: Tensor) -> Tensor:
-        """(N, 1, H, W), before the sigmoid: what a loss on probabilities wants."""
+    def forward(self, image: Tensor) -> Tensor:
         *skips, x = self.encoder(image)
         x = x + self.context(x)
         for block, skip in zip(self.decoder, reversed(skips), strict=True):
             x = block(torch.cat((self.upsample(x), skip), dim=1))
-        return self.upsample(self.head(x))
+        return torch.sigmoid(self.upsample(self.head(x)).float())
 
-    def forward(self, image: Tensor) -> Tensor:
-        return torch.sigmoid(self.logits(image).float())
+    def load_pretrained(self) -> None:
+        self.encoder.load_pretrained()
