@@ -1,16 +1,18 @@
 """A run's folder: `weights.safetensors` (what is shipped) and `state.pt` (what it takes to go on)."""
 
 import json
-import os
 import pickle
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as to_bytes
 from vmfm.trainer.config import NetConfig
 from vmfm.trainer.errors import TrainerError
+from vmfm.trainer.files import write_whole
 from vmfm.trainer.model import VMFM
 
 WEIGHTS, STATE, SPOILED = "weights.safetensors", "state.pt", "spoiled_batch.pt"
@@ -20,17 +22,11 @@ FRESH_START = "begin anew in another --out, from the weights beside it if you na
 
 def save_weights(folder: Path, model: VMFM, trained: dict[str, Any]) -> Path:
     """Writes the model's weights and how they came to be; whole or not at all."""
-    folder.mkdir(parents=True, exist_ok=True)
-    final, partial = folder / WEIGHTS, folder / f".{WEIGHTS}.{os.getpid()}"
     metadata = {"config": json.dumps(model.config.to_json()), "trained": json.dumps(trained)}
-    try:
-        # the two CL branches share one decoder: save every storage once
-        tensors = {k: v.detach().cpu().contiguous().clone() for k, v in unique_state(model).items()}
-        save_file(tensors, partial, metadata)
-        os.replace(partial, final)
-    finally:
-        partial.unlink(missing_ok=True)
-    return final
+    # the two CL branches share one decoder: save every storage once
+    tensors = {k: v.detach().cpu().contiguous().clone() for k, v in unique_state(model).items()}
+    write_whole(folder / WEIGHTS, to_bytes(tensors, metadata))
+    return folder / WEIGHTS
 
 
 def load_model(path: Path | str) -> tuple[VMFM, dict[str, Any]]:
@@ -83,14 +79,11 @@ def save_batch(folder: Path, tensors: dict[str, torch.Tensor]) -> Path:
     return _save(folder / SPOILED, {name: tensor.cpu() for name, tensor in tensors.items()})
 
 
-def _save(final: Path, values: dict[str, Any]) -> Path:
-    partial = final.with_name(f".{final.name}.{os.getpid()}")
-    try:
-        torch.save(values, partial)
-        os.replace(partial, final)
-    finally:
-        partial.unlink(missing_ok=True)
-    return final
+def _save(file: Path, values: dict[str, Any]) -> Path:
+    content = BytesIO()
+    torch.save(values, content)
+    write_whole(file, content.getbuffer())
+    return file
 
 
 def load_state(folder: Path, device: torch.device) -> dict[str, Any]:

@@ -110,24 +110,29 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 ... (default: a GPU if there is one).")] = None,
 ) -> None:
-    """Train the nets by a recipe; can be interrupted and resumed at any time."""
-    import torch
+    """Train the nets by a recipe; can be interrupted and resumed at any time.
+
+    On many GPUs: torchrun --nproc-per-node GPUS --no-python vmfm train ... They share every batch. On many machines,
+    --out has to be a folder that all of them see. Losses and sample mattes: tensorboard --logdir runs
+    """
     from rich.console import Console
+    from vmfm.trainer import processes
     from vmfm.trainer.progress import TrainingProgress
     from vmfm.trainer.recipe import load_recipe
     from vmfm.trainer.train import train as run
 
-    console = Console(stderr=True)
     chosen = load_recipe(recipe)
-    with TrainingProgress(chosen, console) as progress:
-        weights = run(
-            chosen,
-            data,
-            out or Path("runs") / chosen.name,
-            resume=resume,
-            device=torch.device(device) if device else None,
-            report=progress.report,
-        )
+    with processes.joined(device) as own_device:
+        console = Console(stderr=True, quiet=processes.rank() > 0)
+        with TrainingProgress(chosen, console) as progress:
+            weights = run(
+                chosen,
+                data,
+                out or Path("runs") / chosen.name,
+                resume=resume,
+                device=own_device,
+                report=progress.report,
+            )
     console.print(f"weights are in {weights}; make a bundle of them with: vmfm export {weights.parent} -o BUNDLE")
 
 

@@ -9,34 +9,47 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from vmfm.trainer import processes
 from vmfm.trainer.data.compose import Batch
 from vmfm.trainer.stages import Nets, Objective, Stage, Terms
 
 
 class ObjectiveModule(nn.Module):
-    """An objective as a module that takes a batch's tensors one by one, as graph capture wants it."""
+    """An objective as a module that takes a batch's tensors one by one, as graph capture wants it.
 
-    def __init__(self, objective: Objective, nets: Nets, stage: Stage, device: torch.device) -> None:
+    dtype: of the convolutions, by autocast; what must stay float32 does.
+    """
+
+    def __init__(
+        self, objective: Objective, nets: Nets, stage: Stage, device: torch.device, dtype: torch.dtype
+    ) -> None:
         super().__init__()
-        self.objective, self.nets, self.stage, self.device = objective, nets, stage, device
+        self.objective, self.nets, self.stage, self.device, self.dtype = objective, nets, stage, device, dtype
         self.names: tuple[str, ...] = ()
 
     def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
         batch = Batch(**{field.name: tensor for field, tensor in zip(fields(Batch), tensors, strict=True)})
         # the cache of cast weights would outlive the capture
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda", cache_enabled=False):
+        mixed = self.dtype != torch.float32
+        with torch.autocast(self.device.type, self.dtype if mixed else None, enabled=mixed, cache_enabled=False):
             terms = self.objective(self.nets, batch, self.stage)
         self.names = tuple(terms)
         return tuple(terms.values())
 
 
 class GraphedObjective:
-    """Gives the terms for a batch: captured on CUDA, one graph per shape in one shared pool; eager elsewhere."""
+    """Gives the terms for a batch: captured, one graph per shape in one shared pool; eager where a graph cannot be.
 
-    def __init__(self, objective: Objective, nets: Nets, stage: Stage, device: torch.device) -> None:
-        self.objective, self.nets, self.stage, self.device = objective, nets, stage, device
+    That is on CPUs, and where a batch has parts, whose sums go through other processes and other passes.
+    """
+
+    def __init__(
+        self, objective: Objective, nets: Nets, stage: Stage, device: torch.device, dtype: torch.dtype
+    ) -> None:
+        self.objective, self.nets, self.stage, self.device, self.dtype = objective, nets, stage, device, dtype
         self.captured: dict[tuple[int, ...], tuple[ObjectiveModule, Callable[..., Any]]] = {}
-        self.pool = torch.cuda.graph_pool_handle() if device.type == "cuda" else None
+        whole = processes.count() == 1 and not stage.micro_batch
+        self.pool = torch.cuda.graph_pool_handle() if device.type == "cuda" and whole else None
 
     def __call__(self, batch: Batch) -> Terms:
         tensors = tuple(getattr(batch, field.name) for field in fields(batch))
@@ -48,8 +61,8 @@ class GraphedObjective:
         return dict(zip(objective.names, values, strict=True))
 
     def _prepare(self, tensors: tuple[Tensor, ...]) -> tuple[ObjectiveModule, Callable[..., Any]]:
-        objective = ObjectiveModule(self.objective, self.nets, self.stage, self.device)
-        if self.device.type != "cuda":
+        objective = ObjectiveModule(self.objective, self.nets, self.stage, self.device, self.dtype)
+        if self.pool is None:
             return objective, objective
         sample = tuple(tensor.detach().clone() for tensor in tensors)
         graphed = torch.cuda.make_graphed_callables(objective, sample, allow_unused_input=True, pool=self.pool)

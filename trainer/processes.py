@@ -62,6 +62,14 @@ def summed(part: Tensor) -> Tensor:
     return _Sum.apply(part) if count() > 1 else part
 
 
+def largest(value: Tensor) -> Tensor:
+    """Of every process's scalar."""
+    value = value.clone()
+    if count() > 1:
+        dist.all_reduce(value, dist.ReduceOp.MAX)
+    return value
+
+
 class _Sum(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, part: Tensor) -> Tensor:

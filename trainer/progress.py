@@ -7,7 +7,7 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from vmfm.trainer.recipe import Recipe
-from vmfm.trainer.train import Progress as Step
+from vmfm.trainer.records import Progress as Step
 
 LOG_SECONDS = 15.0
 
@@ -37,7 +37,8 @@ class TrainingProgress:
 
     def report(self, step: Step) -> None:
         """Takes the news of one step."""
-        note = f"{step.pictures_per_second:.1f} pictures/s  " + "  ".join(f"{k} {v:.4f}" for k, v in step.terms.items())
+        terms = "  ".join(f"{name} {value:.4f}" for name, value in step.terms.items())
+        note = f"{step.pictures_per_second:.1f} pictures/s, {step.composing:.0%} of the time composing  {terms}"
         task = self.tasks[step.stage_index]
         self.bars.start_task(task)
         self.bars.update(task, completed=step.step, total=step.stage.steps, note=note)

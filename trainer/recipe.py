@@ -11,6 +11,7 @@ from vmfm.trainer.data.folders import READERS
 from vmfm.trainer.errors import TrainerError
 from vmfm.trainer.plain import build
 from vmfm.trainer.stages import OBJECTIVES, TRAINABLE, Stage
+from vmfm.trainer.turn import PRECISIONS
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class Recipe:
     seed: int = 1
     side_px: int = 512  # pictures are kept at this many pixels on their longer side
     start: str | None = None  # a checkpoint to begin from, instead of the ImageNet encoder
+    precision: str | None = None  # "bf16", "fp16" or "fp32", of the convolutions; left out: bf16 on GPUs, fp32 on CPUs
 
 
 def load_recipe(name_or_path: str) -> Recipe:
@@ -73,8 +75,11 @@ def _recipe(name: str, values: dict[str, Any]) -> Recipe:
     if not stages or not sources:
         raise TrainerError("it has no [[stage]]" if not stages else "it has no [[source]]")
     values = {"name": name, "net": net, "stages": (), "sources": ()} | values
+    recipe = build(Recipe, values, "the recipe")
+    if recipe.precision not in (None, *PRECISIONS):
+        raise TrainerError(f"precision is {recipe.precision!r}; wanted one of {', '.join(PRECISIONS)}")
     return replace(
-        build(Recipe, values, "the recipe"),
+        recipe,
         stages=tuple(_stage((defaults or {}) | stage) for stage in stages),
         sources=tuple(_source(source) for source in sources),
     )
@@ -98,6 +103,8 @@ def _stage(values: dict[str, Any]) -> Stage:
         raise TrainerError(f"{where} trains {list(stage.trains)}; wanted some of {', '.join(TRAINABLE)}")
     if unknown := [kind for kind in stage.kinds if kind not in READERS]:
         raise TrainerError(f"{where} draws from kinds {unknown}; wanted some of {', '.join(READERS)}")
+    if stage.micro_batch < 0:
+        raise TrainerError(f"{where} has micro_batch {stage.micro_batch}; wanted a number of pictures, or 0 for all")
     if (stage.steps > 0) == (stage.epochs > 0):
         raise TrainerError(f"{where} has {stage.steps} steps and {stage.epochs} epochs; wanted one of the two above 0")
     if low := [key for key in ("batch", "learning_rate", "discriminator_every") if getattr(stage, key) <= 0]:

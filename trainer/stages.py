@@ -21,6 +21,8 @@ class Stage:
     """One stage. `name` picks the objective below; `trains` names attributes of VMFM, the rest stays frozen.
 
     A stage is as long as its `steps`, or where these are 0 as `epochs` passes over its pictures.
+    batch: pictures to a step, all processes together. micro_batch: how many of them a process takes through the nets at
+    a time, 0 for all of its own; less fits a smaller GPU and changes no loss, only batch norms see fewer pictures.
     sizes: (height, width) of the nets' input, one is drawn for every batch. kinds: of the sources to draw from, () is
     all. weights: of the objective's terms, 1 by default; "matte" stands for both "matte_s" and "matte_d".
     """
@@ -32,6 +34,7 @@ class Stage:
     sizes: tuple[tuple[int, int], ...]
     steps: int = 0
     epochs: float = 0.0
+    micro_batch: int = 0
     kinds: tuple[str, ...] = ()
     weights: dict[str, float] = field(default_factory=dict)
     final_rate: float = 0.02  # share of the learning rate that is left at the end; 1 keeps it as it is

@@ -2,23 +2,28 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 from dataclasses import replace
 
+import cv2
+import numpy as np
 import pytest
 import torch
+from tensorboardX.proto.event_pb2 import Event, SessionLog
 from vmfm.apps.main import run
-from vmfm.trainer import checkpoint
+from vmfm.trainer import checkpoint, records
 from vmfm.trainer import train as training
 from vmfm.trainer.checkpoint import load_model, load_state, save_weights, unique_state
 from vmfm.trainer.config import TINY
 from vmfm.trainer.errors import TrainerError
 from vmfm.trainer.model import VMFM
 from vmfm.trainer.recipe import load_recipe
-from vmfm.trainer.stages import Stage
-from vmfm.trainer.train import learning_rate, train
+from vmfm.trainer.run import learning_rate
+from vmfm.trainer.stages import OBJECTIVES, Stage
+from vmfm.trainer.train import train
 
 CPU = torch.device("cpu")
 
@@ -91,6 +96,30 @@ def save_always(monkeypatch):
     monkeypatch.setattr(training, "SAVE_SECONDS", -1.0)
 
 
+@pytest.fixture
+def disturbed(recipe_file, data_folder, tmp_path):
+    """Runs the recipe in a process of its own, saving after every step; what is given happens before step 3 is saved."""
+
+    def run_with(what):
+        code = (
+            "import os, resource, signal, sys, torch\n"
+            "from pathlib import Path\n"
+            "from vmfm.trainer import train as training\n"
+            "from vmfm.trainer.recipe import load_recipe\n"
+            "training.SAVE_SECONDS = -1.0\n"
+            "def disturb(progress):\n"
+            f"    if progress.run_step == 3: {what}\n"
+            "recipe, data, out = sys.argv[1:]\n"
+            "cpu = torch.device('cpu')\n"
+            "training.train(load_recipe(recipe), Path(data), Path(out), device=cpu, report=disturb, report_every=1)\n"
+        )
+        command = [sys.executable, "-c", code, str(recipe_file), str(data_folder), str(tmp_path)]
+        environment = os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())}
+        return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path, check=False)
+
+    return run_with
+
+
 class TestResume:
     @pytest.mark.parametrize("cut", [(0, 1), (0, 3), (0, 4), (1, 2)], ids=str)
     def test_a_cut_off_run_ends_in_the_same_weights(self, recipe, data_folder, tmp_path, save_always, unbroken, cut):
@@ -112,26 +141,21 @@ class TestResume:
         told = {"recipe": "short", "pictures": 2 * 4 + 2 * 3, "stages_done": 2, "stages": stages}
         assert load_model(out)[1] == told
 
-    def test_kill_9(self, recipe, recipe_file, data_folder, tmp_path, unbroken):
-        out = tmp_path / "killed"
-        code = (
-            "import os, signal, sys, torch\n"
-            "from pathlib import Path\n"
-            "from vmfm.trainer import train as training\n"
-            "from vmfm.trainer.recipe import load_recipe\n"
-            "training.SAVE_SECONDS = -1.0\n"
-            "def die(step):\n"
-            "    if step.step == 3: os.kill(os.getpid(), signal.SIGKILL)\n"
-            "recipe, data, out = sys.argv[1:]\n"
-            "training.train(load_recipe(recipe), Path(data), Path(out), device=torch.device('cpu'), report=die, report_every=1)\n"
-        )
-        command = [sys.executable, "-c", code, str(recipe_file), str(data_folder), str(out)]
-        environment = os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())}
-        done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path, check=False)
+    def test_kill_9(self, disturbed, data_folder, recipe, tmp_path, unbroken):
+        done = disturbed("os.kill(os.getpid(), signal.SIGKILL)")
         assert done.returncode == -signal.SIGKILL, done.stderr
-        assert load_state(out, CPU)["step"] == 2
-        train(recipe, data_folder, out, device=CPU, resume=True)
-        assert_same(weights_of(out), unbroken)
+        assert load_state(tmp_path, CPU)["step"] == 2
+        train(recipe, data_folder, tmp_path, device=CPU, resume=True)
+        assert_same(weights_of(tmp_path), unbroken)
+
+    def test_a_full_disk(self, disturbed, data_folder, recipe, tmp_path, unbroken):
+        """The run stops and says so; the last state is whole, and once there is room it goes on from there."""
+        done = disturbed("resource.setrlimit(resource.RLIMIT_FSIZE, (200_000,) * 2)")
+        assert re.search(r"TrainerError: cannot write .*weights.safetensors: File too large", done.stderr), done.stderr
+        assert load_state(tmp_path, CPU)["step"] == 2 and load_model(tmp_path)[1]["pictures"] == 2 * 2
+        assert not list(tmp_path.glob(".*"))  # nothing half-written lies around
+        train(recipe, data_folder, tmp_path, device=CPU, resume=True)
+        assert_same(weights_of(tmp_path), unbroken)
 
     def test_a_finished_run_has_nothing_left_to_do(self, recipe, data_folder, tmp_path):
         train(recipe, data_folder, tmp_path / "run", device=CPU)
@@ -179,18 +203,60 @@ class TestLogs:
         ]
         assert [(news.stage.name, news.step) for news in seen] == [(line["stage"], line["step"]) for line in lines]
         assert {"matte_s", "composite_d", "adversarial_s", "deviation_d", "judge_s"} < lines[0].keys()
+        assert all(line["speed"] > 0 and 0 < line["composing"] < 1 for line in lines)
+        assert lines[0]["seconds_left"] >= lines[1]["seconds_left"] == 0
+
+    def test_tensorboard_has_it_all_and_pictures(self, recipe, data_folder, tmp_path, monkeypatch):
+        monkeypatch.setattr(records, "LOOK_STEPS", 4)
+        train(recipe, data_folder, tmp_path / "run", device=CPU, report_every=2)
+        lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+        _, start, *told = events_of(tmp_path / "run")
+        assert start.session_log.status == SessionLog.START and start.step == 1
+        assert [event.step for event in told] == [2, 4, 6, 7]  # of the whole run
+        for line, event in zip(lines, told, strict=True):
+            numbers = {value.tag: value.simple_value for value in event.summary.value if not value.HasField("image")}
+            terms = {name: value for name, value in line.items() if name.endswith(("_s", "_d", "_refined", "_given"))}
+            assert {name: numbers[f"{line['stage']}/{name}"] for name in terms} == pytest.approx(terms)
+            assert numbers["training/speed"] == pytest.approx(line["speed"])
+        seen = [[value.image for value in event.summary.value if value.HasField("image")] for event in told]
+        assert [len(images) for images in seen] == [1, 0, 1, 0]
+        sheets = [
+            cv2.imdecode(np.frombuffer(image.encoded_image_string, np.uint8), cv2.IMREAD_COLOR).astype(int)
+            for images in seen
+            for image in images
+        ]
+        assert [sheet.shape for sheet in sheets] == [(4 * 32, 7 * 64, 3)] * 2
+        changes = np.abs(sheets[0] - sheets[1]).reshape(128, 7, 64, 3).mean((0, 2, 3))
+        assert changes[:2].max() == 0 and changes[2:].min() > 0  # the same pictures and truths, other nets
+
+    def test_tensorboard_leaves_out_what_is_done_again(self, recipe, data_folder, tmp_path):
+        train(recipe, data_folder, tmp_path / "run", device=CPU)
+        train(recipe, data_folder, tmp_path / "run", device=CPU, resume=True)
+        assert [e.step for e in events_of(tmp_path / "run") if e.session_log.status == SessionLog.START] == [1, 8]
+
+
+def events_of(out):
+    """All that TensorBoard is told, out of TFRecords: length, checksum, an event of that length, checksum."""
+    events = []
+    for file in sorted((out / "tensorboard").iterdir(), key=lambda file: file.stat().st_mtime_ns):
+        content = file.read_bytes()
+        while content:
+            length = int.from_bytes(content[:8], "little")
+            events.append(Event.FromString(content[12 : 12 + length]))
+            content = content[16 + length :]
+    return events
 
 
 class TestLossOfNumbers:
     def test_stops_and_keeps_the_batch(self, recipe, data_folder, tmp_path, monkeypatch):
         steps = []
-        sup2 = training.OBJECTIVES["sup2"]
+        sup2 = OBJECTIVES["sup2"]
 
         def breaks(nets, batch, stage):
             steps.append(batch.image.clone())
             return {name: value / (0 if len(steps) == 3 else 1) for name, value in sup2(nets, batch, stage).items()}
 
-        monkeypatch.setitem(training.OBJECTIVES, "sup2", breaks)
+        monkeypatch.setitem(OBJECTIVES, "sup2", breaks)
         with pytest.raises(TrainerError, match=r"sup2 step 3: .* no longer a number") as error:
             train(recipe, data_folder, tmp_path / "run", device=CPU)
         assert "spoiled_batch.pt" in str(error.value) and "\n" not in str(error.value)
@@ -247,22 +313,6 @@ class TestCheckpoint:
     def test_no_weights(self, tmp_path):
         with pytest.raises(TrainerError, match="no weights"):
             load_model(tmp_path / "nowhere")
-
-    def test_the_last_good_state_survives_a_full_disk(self, model, tmp_path, monkeypatch):
-        save_weights(tmp_path, model, {"good": True})
-        checkpoint.save_state(tmp_path, {"step": 1})
-
-        def full(values, path, *_):
-            path.write_bytes(b"half")
-            raise OSError(28, "No space left on device")
-
-        monkeypatch.setattr(torch, "save", full)
-        monkeypatch.setattr(checkpoint, "save_file", full)
-        for save in (lambda: checkpoint.save_state(tmp_path, {"step": 2}), lambda: save_weights(tmp_path, model, {})):
-            with pytest.raises(OSError, match="No space"):
-                save()
-        assert load_state(tmp_path, CPU)["step"] == 1 and load_model(tmp_path)[1] == {"good": True}
-        assert sorted(file.name for file in tmp_path.iterdir()) == ["state.pt", "weights.safetensors"]
 
 
 class TestLearningRate:
