@@ -1,149 +1,122 @@
-"""How fast streams run on a CUDA GPU: the measurements of gpu_check.py."""
+"""How fast streams run, how near to the floor, and when the GPU idles: sections of gpu_check.py."""
 
-import time
+import itertools
+import json
+import tempfile
 import traceback
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
-import cv2
-import numpy as np
 import torch
-from vmfm.runtime.backends.torch_backend import TorchCudaBackend
+from cuda_rates import measure_cuda_rates
+from floor import Rates, compare
+from gpu_options import SLOTS, Options, demo_frames, for_seconds
+from rates import measure_cpu_rates
+from vmfm.apps.speed import Speed, time_in_flight, time_steps, warm_up
+from vmfm.runtime.bundle import Bundle
+from vmfm.runtime.graph import build_graph
 from vmfm.runtime.stream import MattingStream
+from work import count_frame
 
-DEMO = Path(__file__).parent.parent / "apps" / "demo" / "woman_with_mug.mp4"
-SIZES = {"720p": (720, 1280), "1080p": (1080, 1920), "4K": (2160, 3840)}
-BENCH_SECONDS = 1.2  # of each measurement
-
-
-def picture(size: tuple[int, int], seed: int) -> np.ndarray:
-    noise = np.random.default_rng(seed).random((7, 9, 3), np.float32)
-    smooth = cv2.resize(noise, size[::-1], interpolation=cv2.INTER_CUBIC)
-    return np.clip(smooth * 255, 0, 255).astype(np.uint8)
+_CLIP_FRAMES = 6
+_PROFILED_FRAMES = 150
+_LONG_GAP_MS = 1.0
+_WORK = ("kernel", "gpu_memcpy", "gpu_memset")  # categories of a trace
 
 
-def demo_frames(size: tuple[int, int], count: int) -> list[np.ndarray]:
-    """Frames of the demo clip, resized; or pictures, where it cannot be read."""
-    video = cv2.VideoCapture(str(DEMO))
-    frames: list[np.ndarray] = []
-    while len(frames) < count:
-        read, frame = video.read()
-        frame = cv2.cvtColor(frame, cv2.COLOR_BGR2RGB) if read else picture(size, len(frames))
-        frames.append(cv2.resize(frame, size[::-1], interpolation=cv2.INTER_LINEAR))
-    return frames
+def check_bench(options: Options) -> Iterator[tuple[str, Any]]:
+    """Frame after frame and in flight, all lanes and one; and all that against what the device needs at least."""
+    rates = measure_cuda_rates() if options.on_gpu else measure_cpu_rates()
+    yield "rates", asdict(rates)
+    failed: list[str] = []
+    for bundle in options.bundles:
+        speeds: dict[str, dict[str, Speed]] = {}
+        for lanes in ("lanes", "one lane"):
+            try:
+                with MattingStream(bundle, backend="torch", slots=SLOTS, one_lane=lanes == "one lane") as stream:
+                    for size in options.sizes:
+                        speed = speeds.setdefault(size, {})[lanes] = _time(stream, size, options)
+                        yield f"{bundle} {size} low latency, {lanes}", asdict(speed.low_latency)
+                        yield f"{bundle} {size} throughput, {lanes}", asdict(speed.throughput)
+            except Exception:  # noqa: BLE001 - the other measurements are made all the same
+                failed.append(f"{bundle}, {lanes}: {traceback.format_exc()}")
+                yield "failed", failed
+        for size, ways in speeds.items():
+            if len(ways) == 2:
+                yield f"{bundle} {size} against the floor", _against_floor(bundle, options, size, rates, ways)
 
 
-def gpu_ms(run: Callable[[], object], times: int = 20) -> float:
-    begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-    run()
-    begin.record()
-    for _ in range(times):
-        run()
-    end.record()
-    torch.cuda.synchronize()
-    return begin.elapsed_time(end) / times
+def _time(stream: MattingStream, size: str, options: Options) -> Speed:
+    frames = demo_frames(options.sizes[size], _CLIP_FRAMES)
+    warm_up(stream, frames * 2)
+    steps = time_steps(stream, for_seconds(frames, options.seconds))
+    flight = time_in_flight(stream, for_seconds(frames, options.seconds))
+    print(f"  {stream.bundle.name} {size}: {steps.fps:.1f} fps, {flight.fps:.1f} in flight", flush=True)
+    return Speed(steps, flight)
 
 
-def pipelined(stream: MattingStream, frames: Iterable[np.ndarray]) -> Iterable[Any]:
-    for frame in frames:
-        if stream.in_flight == stream.slots:
-            yield stream.collect()
-        stream.submit(frame)
-    while stream.in_flight:
-        yield stream.collect()
+def _against_floor(bundle: str, options: Options, size: str, rates: Rates, ways: dict[str, Speed]) -> dict[str, Any]:
+    work = count_frame(Bundle.open(bundle), build_graph(), options.sizes[size], 2 if options.on_gpu else 4)
+    return compare(work, rates, ways["lanes"], ways["one lane"])
 
 
-def bench(bundles: list[str]) -> dict[str, Any]:
-    """Frames per second and latency: one frame at a time and three in flight, three lanes against one."""
-    result: dict[str, Any] = {"failed": []}
-    for bundle in bundles:
-        for size_name, size in SIZES.items():
-            frames = demo_frames(size, 6)
-            for lanes in ("lanes", "one lane"):
-                with patch.object(TorchCudaBackend, "one_lane", lanes == "one lane"):
-                    for mode, slots in (("low latency", 1), ("throughput", 3)):
-                        key = f"{bundle} {size_name} {mode}, {lanes}"
-                        try:
-                            result[key] = _measure(bundle, frames, slots)
-                        except Exception:  # noqa: BLE001 - the other measurements are made all the same
-                            result["failed"].append(f"{key}: {traceback.format_exc()}")
-                            continue
-                        print(f"  {key}: {result[key]['fps']:.1f} fps, {result[key]['p50_ms']:.2f} ms", flush=True)
-    return result
+@dataclass(frozen=True)
+class Span:
+    """A kernel or copy as a profiler saw it, in milliseconds."""
+
+    name: str
+    begin: float
+    end: float
 
 
-def _measure(bundle: str, frames: list[np.ndarray], slots: int) -> dict[str, Any]:
-    with MattingStream(bundle, backend="torch", slots=slots) as stream:
-        for _ in pipelined(stream, frames * 2):  # opens every slot and warms up
-            pass
-        stream.timings.clear()
-        spans = stream._backend.trace()  # type: ignore[attr-defined]
-        latencies: list[float] = []
-        begun: list[float] = []
-        start = time.perf_counter()
-        for count in range(100_000):
-            if stream.in_flight == stream.slots:
-                stream.collect()
-                latencies.append(time.perf_counter() - begun.pop(0))
-            if latencies and time.perf_counter() - start > BENCH_SECONDS:
-                break
-            begun.append(time.perf_counter())
-            stream.submit(frames[count % len(frames)])
-            if slots == 1:
-                stream.collect()
-                latencies.append(time.perf_counter() - begun.pop(0))
-        seconds = time.perf_counter() - start
-        while stream.in_flight:
-            stream.collect()
-        p50, p95, p99 = (1000 * np.percentile(latencies, (50, 95, 99))).tolist()
-        per_node = {name: values[0] for name, values in stream.timings.percentiles(50).items()}
-        return {
-            "fps": len(latencies) / seconds,
-            "p50_ms": p50,
-            "p95_ms": p95,
-            "p99_ms": p99,
-            "node_p50_ms": per_node,
-            "sum_of_nodes_ms": sum(per_node.values()),
-            "idle_share_by_events": _idle_share([(begin, end) for _, begin, end in spans]),
-        }
+def check_idle(options: Options) -> Iterator[tuple[str, Any]]:
+    """The share of time in which no kernel and no copy runs, with frames in flight; and what the GPU waited for."""
+    for bundle, size in itertools.product(options.bundles, options.sizes):
+        frames = demo_frames(options.sizes[size], _CLIP_FRAMES)
+        with ExitStack() as stack:
+            stream = stack.enter_context(MattingStream(bundle, backend="torch", slots=SLOTS))
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            warm_up(stream, frames * 2)
+            unwatched = time_in_flight(stream, for_seconds(frames, options.seconds / 2)).fps
+            with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profiler:
+                watched = time_in_flight(stream, itertools.islice(itertools.cycle(frames), _PROFILED_FRAMES)).fps
+                torch.cuda.synchronize()
+            profiler.export_chrome_trace(str(folder / "trace.json"))
+            spans = read_trace(folder / "trace.json")
+        busiest = Counter[str]()
+        for span in spans:
+            busiest[span.name[:80]] += span.end - span.begin
+        per_frame = {name: 1000 * ms / _PROFILED_FRAMES for name, ms in busiest.most_common(25)}
+        # Being watched slows the host: a GPU that waits for it idles less when nobody watches.
+        yield (
+            f"{bundle} {size}",
+            {"fps": unwatched, "fps_watched": watched, **idleness(spans), "us_per_frame": per_frame},
+        )
 
 
-def _idle_share(spans: list[tuple[float, float]]) -> float:
-    """The share of the time from the first span's start to the last one's end in which no span runs."""
-    spans = sorted(spans)
-    first, reached, busy = spans[0][0], spans[0][0], 0.0
-    for begin, end in spans:
-        busy += max(0.0, end - max(begin, reached))
-        reached = max(reached, end)
-    return 1 - busy / (reached - first)
+def read_trace(file: Path) -> list[Span]:
+    """The kernels and copies of a trace in Chrome's format."""
+    events = json.loads(file.read_text(encoding="utf-8"))["traceEvents"]
+    work = (event for event in events if event.get("ph") == "X" and event.get("cat") in _WORK)
+    return [Span(event["name"], event["ts"] / 1000, (event["ts"] + event["dur"]) / 1000) for event in work]
 
 
-def profile_idle(bundles: list[str]) -> dict[str, Any]:
-    """The share of time in which no kernel and no copy runs, as the profiler saw it, with three frames in flight."""
-    result: dict[str, Any] = {}
-    for bundle in bundles:
-        for size_name, size in SIZES.items():
-            frames = demo_frames(size, 6)
-            with MattingStream(bundle, backend="torch", slots=3) as stream:
-                for _ in pipelined(stream, frames * 2):
-                    pass
-                with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profiler:
-                    for _ in pipelined(stream, frames * 6):
-                        pass
-                    torch.cuda.synchronize()
-            cuda = torch.autograd.DeviceType.CUDA
-            events = [event for event in profiler.events() if event.device_type == cuda]
-            kernels = [event for event in events if not event.name.startswith(("Memcpy", "Memset"))]
-            by_kernel: dict[str, float] = {}
-            for event in kernels:
-                by_kernel[event.name[:80]] = by_kernel.get(event.name[:80], 0.0) + event.time_range.elapsed_us()
-            top = sorted(by_kernel.items(), key=lambda item: -item[1])[:25]
-            frame_count = len(frames) * 6
-            result[f"{bundle} {size_name}"] = {
-                "idle_share": _idle_share([(e.time_range.start, e.time_range.end) for e in events]),
-                "idle_share_of_kernels": _idle_share([(e.time_range.start, e.time_range.end) for e in kernels]),
-                "kernel_us_per_frame": {name: us / frame_count for name, us in top},
-            }
-    return result
+def idleness(spans: list[Span]) -> dict[str, Any]:
+    """When nothing runs from the first begin to the last end: the share of time, that of long gaps, and those in detail."""
+    ordered = sorted(spans, key=lambda span: span.begin)
+    gaps, last = [], ordered[0]
+    for span in ordered[1:]:
+        if span.begin > last.end:
+            gaps.append((span.begin - last.end, last.name[:60], span.name[:60]))
+        last = max(last, span, key=lambda span: span.end)
+    whole = last.end - ordered[0].begin
+    long = sorted((gap for gap in gaps if gap[0] > _LONG_GAP_MS), reverse=True)
+    return {
+        "idle_share": sum(gap[0] for gap in gaps) / whole,
+        "idle_share_of_long_gaps": sum(gap[0] for gap in long) / whole,
+        "long_gaps": [{"ms": ms, "after": after, "before": before} for ms, after, before in long[:8]],
+    }

@@ -69,7 +69,10 @@ def test_alphas_lie_where_evaluate_looks_for_them(compare, contender, tmp_path):
 
 def test_a_contender_that_fails_is_told_with_its_last_words(compare, contender, tmp_path):
     broken = contender("broken", "raise RuntimeError('no model here')")
-    with pytest.raises(Exception, match="broken ended: RuntimeError: no model here") as failure, compare.Running(broken):
+    with (
+        pytest.raises(Exception, match="broken ended: RuntimeError: no model here") as failure,
+        compare.Running(broken),
+    ):
         pass
     assert failure.value.user_facing
     dying = contender("dying", "return lambda frame: sys.exit('gave up')")
