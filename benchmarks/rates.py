@@ -7,7 +7,7 @@ import numpy as np
 from floor import Rates
 
 _REPEATS = 5
-_MATRIX_SIDE = 2048
+_MATRIX_SIDE = 1536
 _COPIED_BYTES = 128 << 20
 
 

@@ -27,12 +27,11 @@ def check(tmp_path: Path, *arguments: object) -> tuple[int, dict, str]:
 
 @pytest.mark.slow
 def test_one_call_gives_figures_and_a_page(tiny_bundle: Bundle, tmp_path: Path) -> None:
-    sections = (word for name in ("operations", "bench", "environment") for word in ("--section", name))
+    sections = (word for name in ("operations", "bench") for word in ("--section", name))
     sizes = ("--size", "96x64", "--size", "64x96", "--seconds", 0.2)
     status, results, page = check(tmp_path, "--bundle", tiny_bundle.path, *sizes, *sections)
     assert status == 0
     assert results["operations"] == {"left out": "it needs a GPU"}
-    assert results["environment"]["torch"] in page
     bench = results["bench"]
     for size in ("96x64", "64x96"):
         for mode in ("low latency", "throughput"):
@@ -46,9 +45,9 @@ def test_one_call_gives_figures_and_a_page(tiny_bundle: Bundle, tmp_path: Path) 
 @pytest.mark.slow
 def test_what_takes_too_long_is_cut_off_and_told(tmp_path: Path) -> None:
     sections = ("--section", "bench", "--section", "environment")
-    status, results, page = check(tmp_path, "--bundle", "lite", "--seconds", 300, "--minutes", 0.3, *sections)
+    status, results, page = check(tmp_path, "--bundle", "lite", "--seconds", 300, "--minutes", 0.1, *sections)
     assert status == 1
-    assert results["bench"]["failed"] == ["cut off: it was not done after 18 s"]
+    assert results["bench"]["failed"] == ["cut off: it was not done after 6 s"]
     assert results["environment"] == {"left out": "the time was used up"}
     assert "FAILED: cut off" in page
 
