@@ -19,9 +19,9 @@ class ScaleShift(nn.Module):
     def __init__(self, norm: nn.BatchNorm2d) -> None:
         super().__init__()
         assert norm.running_mean is not None and norm.running_var is not None
-        scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+        scale = norm.weight.detach() / torch.sqrt(norm.running_var + norm.eps)
         self.register_buffer("scale", scale.view(1, -1, 1, 1))
-        self.register_buffer("shift", (norm.bias - norm.running_mean * scale).view(1, -1, 1, 1))
+        self.register_buffer("shift", (norm.bias.detach() - norm.running_mean * scale).view(1, -1, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
         return x * self.scale + self.shift

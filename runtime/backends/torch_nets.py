@@ -100,10 +100,18 @@ def _transposed_convolution(a: Attributes, x: Tensor, weight: Tensor, bias: Tens
 def _symmetric(a: Attributes) -> list[int]:
     pads = a.get("pads", [0, 0, 0, 0])
     if a.get("auto_pad", b"NOTSET") != b"NOTSET" or pads[:2] != pads[2:]:
-        raise BackendError(
-            f"a convolution pads by {a.get('auto_pad', pads)}; the torch backend knows equal sides alone"
-        )
+        raise BackendError(f"a layer pads by {a.get('auto_pad', pads)}; the torch backend knows equal sides alone")
     return pads[:2]
+
+
+def _max_pool(a: Attributes, x: Tensor) -> Tensor:
+    return F.max_pool2d(x, a["kernel_shape"], a.get("strides", 1), _symmetric(a))
+
+
+def _average_pool(a: Attributes, x: Tensor) -> Tensor:
+    if any(_symmetric(a)):
+        raise BackendError(f"an average pooling pads by {a['pads']}; the torch backend knows one without padding alone")
+    return F.avg_pool2d(x, a["kernel_shape"], a.get("strides", 1))
 
 
 def _resize(a: Attributes, x: Tensor, _: None, scales: list[float]) -> Tensor:
@@ -128,6 +136,7 @@ def _slice(
 
 _OPERATORS: dict[str, Callable[..., Tensor]] = {
     "Add": lambda a, x, y: x + y,
+    "AveragePool": _average_pool,
     "Cast": lambda a, x: x,  # all tensors of a net have one type here
     "Clip": lambda a, x, low=None, high=None: torch.clamp(x, low, high),
     "Concat": lambda a, *xs: torch.cat(xs, a["axis"]),
@@ -136,6 +145,8 @@ _OPERATORS: dict[str, Callable[..., Tensor]] = {
     "Div": lambda a, x, y: x / y,
     "GlobalAveragePool": lambda a, x: x.mean((2, 3), keepdim=True),
     "Identity": lambda a, x: x,
+    "LeakyRelu": lambda a, x: F.leaky_relu(x, a.get("alpha", 0.01)),
+    "MaxPool": _max_pool,
     "Mul": lambda a, x, y: x * y,
     "Relu": lambda a, x: torch.relu(x),
     "Resize": _resize,

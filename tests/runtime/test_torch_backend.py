@@ -43,7 +43,7 @@ def test_nets_compute_what_openvino_computes(name: str, net: Node) -> None:
     ("node", "told"),
     [
         (helper.make_node("Softmax", ["x"], ["y"]), "operator Softmax"),
-        (helper.make_node("MaxPool", ["x"], ["y"], kernel_shape=[2, 2]), "operator MaxPool"),
+        (helper.make_node("GlobalMaxPool", ["x"], ["y"]), "operator GlobalMaxPool"),
     ],
 )
 def test_an_unknown_operator_is_named(tmp_path: Path, node: onnx.NodeProto, told: str) -> None:
