@@ -5,11 +5,12 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 import torch
-from vmfm.trainer.data import compose, crops
-from vmfm.trainer.data.compose import Composer
+from vmfm.trainer.data import camera, compose, crops
+from vmfm.trainer.data.compose import Chances, Composer
 from vmfm.trainer.data.interactions import Point
-from vmfm.trainer.data.samples import Sample
+from vmfm.trainer.data.samples import Grip, Sample
 from vmfm.trainer.data.store import Placement, Store
+from vmfm.trainer.data.things import Things
 
 CPU = torch.device("cpu")
 SIDE = 128
@@ -32,62 +33,86 @@ PHOTO = Sample("photo", noise(seed=1), disc(), person=disc(), points=[Point(32.5
 EMPTY = Sample("empty", noise(seed=2), np.zeros((96, 64), np.uint8), person=np.zeros((96, 64), np.uint8))
 
 
-def composer(*samples):
+USUAL = Chances()
+NOTHING = Chances(held=0, beside=0, crowd=0, defocus=0, shadow=0, motion=0, jpeg=0)
+THINGS = [
+    Sample("bag", noise((40, 30), seed=5), disc((40, 30), (20, 15), 12.0), cutout=True, grip=Grip(0.5, 0.5, 0.5, True)),
+    Sample("plant", noise((30, 40), seed=6), disc((30, 40), (15, 20), 12.0), cutout=True),
+]
+
+
+def composer(*samples, chances=USUAL):
     stores = [(Store([sample], SIDE, CPU), 1.0) for sample in samples]
-    return Composer(stores, Store([EMPTY, replace(EMPTY, rgb=noise(seed=3))], SIDE, CPU), CPU)
+    behind = Store([EMPTY, replace(EMPTY, rgb=noise(seed=3))], SIDE, CPU)
+    return Composer(stores, behind, CPU, Things([(THINGS, 1.0)], CPU), chances)
 
 
 @pytest.fixture
 def plain(monkeypatch):
     """A world with neither light nor camera: pictures are exactly what was composed."""
-    monkeypatch.setattr(compose, "_camera", lambda image, rng: (image, lambda colours: colours))
-    monkeypatch.setattr(compose, "_colour_apart", lambda rgb, behind, composed, rng: (rgb, behind))
+    monkeypatch.setattr(compose, "camera", lambda image, jpeg, dice: (image, lambda colours: colours))
+    monkeypatch.setattr(compose, "colour_apart", lambda rgb, alpha, behind, composed, dice: (rgb, behind))
 
 
-@pytest.mark.parametrize("fine", [False, True])
-def test_a_composed_picture_is_the_composition_equation(plain, fine):
-    batch = composer(CUTOUT).batch(16, 64, 96, seed=5, fine=fine)
+@pytest.mark.parametrize("effect", [None, "held", "beside", "crowd", "defocus", "shadow", "motion"])
+def test_a_composed_picture_is_the_composition_equation(plain, effect):
+    chances = replace(NOTHING, **{effect: 1.0} if effect else {})
+    batch = composer(CUTOUT, chances=chances).batch(12, 64, 96, seed=5)
     assert batch.composed.min() == 1
     mixed = batch.alpha * batch.foreground + (1 - batch.alpha) * batch.background
-    error = (mixed - batch.image).abs()
-    if fine:  # the equation holds at the finer size; averaging it holds to the variation of colours under a pixel
-        assert error.mean() < 0.01
-    else:
-        torch.testing.assert_close(mixed, batch.image, atol=1e-3, rtol=0)  # below alpha 0.001 F* is any colour
-    assert ((batch.alpha > 0.1) & (batch.alpha < 0.9)).any()
-
-
-def test_crowds_stay_a_composition_too(plain, monkeypatch):
-    monkeypatch.setattr(compose, "_chance", lambda size, p, rng: torch.ones(size, 1, 1, 1))
-    batch = composer(CUTOUT).batch(8, 64, 96, seed=5)
-    mixed = batch.alpha * batch.foreground + (1 - batch.alpha) * batch.background
     torch.testing.assert_close(mixed, batch.image, atol=1e-3, rtol=0)  # below alpha 0.001 F* is any colour
+    assert ((batch.alpha > 0.1) & (batch.alpha < 0.9)).any()
+    if effect:
+        without = composer(CUTOUT, chances=NOTHING).batch(12, 64, 96, seed=5)
+        assert (without.image - batch.image).abs().amax((1, 2, 3)).gt(0.02).float().mean() > 0.5
+        moves_alpha = effect in {"held", "crowd", "motion"}
+        assert torch.equal(without.alpha, batch.alpha) != moves_alpha
+
+
+def test_the_equation_holds_at_the_finer_size(plain):
+    """And averaging it holds to the variation of colours under a pixel."""
+    batch = composer(CUTOUT).batch(12, 64, 96, seed=5, fine=True)
+    mixed = batch.alpha * batch.foreground + (1 - batch.alpha) * batch.background
+    assert (mixed - batch.image).abs().mean() < 0.01
 
 
 def test_light_and_camera_leave_truths_alone_and_colours_in_range(monkeypatch):
-    lit = composer(CUTOUT).batch(8, 64, 96, seed=5)
-    monkeypatch.setattr(compose, "_camera", lambda image, rng: (image, lambda colours: colours))
-    plain = composer(CUTOUT).batch(8, 64, 96, seed=5)
+    chances = replace(NOTHING, defocus=1.0, shadow=1.0, jpeg=1.0)
+    lit = composer(CUTOUT, chances=chances).batch(8, 64, 96, seed=5)
+    monkeypatch.setattr(compose, "camera", lambda image, jpeg, dice: (image, lambda colours: colours))
+    plain = composer(CUTOUT, chances=NOTHING).batch(8, 64, 96, seed=5)
     assert torch.equal(lit.alpha, plain.alpha) and torch.equal(lit.heatmap, plain.heatmap)
+    assert torch.equal(lit.person, plain.person) and torch.equal(lit.depth, plain.depth)
     assert not torch.equal(lit.image, plain.image)
-    for field in fields(lit):
-        value = getattr(lit, field.name)
+
+
+def test_all_is_in_range():
+    batch = composer(CUTOUT, PHOTO, chances=Chances(*[1.0] * len(fields(Chances)))).batch(12, 64, 96, seed=5)
+    for field in fields(batch):
+        value = getattr(batch, field.name)
         assert 0 <= value.min() and value.max() <= 1, field.name
 
 
-def test_the_cameras_grain_is_on_foreground_and_backgrounds_too(monkeypatch):
+@pytest.mark.parametrize("jpeg", [0.0, 1.0])
+def test_the_cameras_grain_is_on_foreground_and_backgrounds_too(monkeypatch, jpeg):
     """Else a discriminator would tell composites by their cleanness."""
-    monkeypatch.setattr(compose, "_chance", lambda size, p, rng: torch.zeros(size, 1, 1, 1))  # no blur
-    batch = composer(CUTOUT).batch(12, 64, 96, seed=5)
+    monkeypatch.setattr(camera, "blur", lambda image, sigma: image)
+    batch = composer(CUTOUT, chances=replace(NOTHING, jpeg=jpeg)).batch(12, 64, 96, seed=5)
     for place, colours in ((batch.alpha == 1, batch.foreground), (batch.alpha == 0, batch.background)):
         torch.testing.assert_close(colours * place, batch.image * place, atol=1e-5, rtol=0)
 
 
-def test_the_other_background_is_one_the_picture_was_not_taken_before(plain, monkeypatch):
-    monkeypatch.setattr(compose, "_chance", lambda size, p, rng: torch.zeros(size, 1, 1, 1))
-    batch = composer(CUTOUT).batch(6, 64, 96, seed=5)
+def test_the_other_background_is_one_the_picture_was_not_taken_before(plain):
+    batch = composer(CUTOUT, chances=NOTHING).batch(6, 64, 96, seed=5)
     assert torch.equal(batch.other_background, batch.background.roll(1, 0))
     assert (batch.other_background - batch.background).abs().mean((1, 2, 3)).min() > 0.05
+
+
+def test_no_shadow_falls_on_the_other_background(plain):
+    """Nobody stands before it."""
+    lit = composer(CUTOUT, chances=replace(NOTHING, shadow=1.0)).batch(6, 64, 96, seed=5)
+    unlit = composer(CUTOUT, chances=NOTHING).batch(6, 64, 96, seed=5)
+    assert torch.equal(lit.other_background, unlit.other_background)
 
 
 def test_photos_are_not_composed():
@@ -97,9 +122,8 @@ def test_photos_are_not_composed():
 
 
 @pytest.mark.parametrize("fine", [False, True])
-def test_the_heatmap_moves_with_the_crop(plain, monkeypatch, fine):
-    monkeypatch.setattr(compose, "_chance", lambda size, p, rng: torch.zeros(size, 1, 1, 1))  # nobody behind
-    batch = composer(CUTOUT, PHOTO).batch(40, 64, 96, seed=9, fine=fine)
+def test_the_heatmap_moves_with_the_crop(plain, fine):
+    batch = composer(CUTOUT, PHOTO, chances=NOTHING).batch(40, 64, 96, seed=9, fine=fine)
     y, x = np.mgrid[:64, :96]
     seen = 0
     for alpha, heatmap in zip(batch.alpha[:, 0].numpy(), batch.heatmap[:, 0].numpy(), strict=True):
@@ -169,8 +193,12 @@ class TestUnknown:
         assert batch.all_points_known.max() == 0
 
     def test_a_cutout_knows_all(self):
-        batch = composer(CUTOUT).batch(4, 64, 64, seed=2)
+        batch = composer(CUTOUT, chances=NOTHING).batch(4, 64, 64, seed=2)
         assert batch.alpha_known.min() == 1 and batch.depth_known.min() == 1
+
+    def test_nobody_knows_how_far_a_thing_beside_would_be(self):
+        batch = composer(CUTOUT, chances=replace(NOTHING, beside=1.0)).batch(8, 64, 96, seed=2)
+        assert batch.alpha_known.min() == 1 and batch.depth_known.mean() < 0.5
 
     def test_one_unknown_fine_pixel_makes_the_pixel_unknown(self):
         unknown = np.zeros((96, 64), np.uint8)

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import torch
 from torch import Tensor
+from vmfm.trainer.data.interactions import Box
 from vmfm.trainer.data.store import Placement
 
 
@@ -66,8 +67,27 @@ def choose(place: Placement, aspect: float, rng: np.random.Generator) -> np.ndar
     angle = math.radians(rng.uniform(-10, 10)) if place.cutout and not cut_off else 0.0
     c, s = math.cos(angle), math.sin(angle)
     linear = np.array([[c * width * flip, -s * height], [s * width * flip, c * height]])
-    center = np.array([x + width / 2, y + height / 2])
-    return np.concatenate((linear, (center - linear @ (0.5, 0.5))[:, None]), axis=1).astype(np.float32)
+    return _about(linear, (0.5, 0.5), (x + width / 2, y + height / 2))
+
+
+def onto(place: Placement, box: Box, mirrored: bool) -> np.ndarray:
+    """The matrix, as of `choose`, that shows all of the source in `box` (x, y, width, height) of the output."""
+    x, y, width, height = box
+    linear = np.diag([place.width / width * (-1 if mirrored else 1), place.height / height])
+    return _about(linear, (x + width / 2, y + height / 2), (place.width / 2, place.height / 2))
+
+
+def _about(linear: np.ndarray, output: tuple[float, float], source: tuple[float, float]) -> np.ndarray:
+    """The linear map (2, 2) as a 2x3 matrix that takes the point `output` to the point `source`."""
+    return np.concatenate((linear, (source - linear @ output)[:, None]), axis=1).astype(np.float32)
+
+
+def move_box(box: tuple[int, int, int, int], matrix: np.ndarray) -> Box:
+    """A box x0, y0, x1, y1 in source pixels -> x, y, width, height in output coordinates of `choose`, upright."""
+    corners = np.array([(x, y) for x in box[::2] for y in box[1::2]]) - matrix[:, 2]
+    corners = corners @ np.linalg.inv(matrix[:, :2]).T
+    low, high = corners.min(0), corners.max(0)
+    return float(low[0]), float(low[1]), float(high[0] - low[0]), float(high[1] - low[1])
 
 
 def grid(matrices: Tensor, height: int, width: int) -> Tensor:

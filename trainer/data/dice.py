@@ -11,22 +11,38 @@ class Dice:
     """Random numbers for `size` pictures, of which it hands out those of `rows`: a picture looks the same in any part.
 
     host: the generator of what is decided on the host. Draw from it for all `size` pictures, then take [rows].
+    own: a generator on the host for each of the rows, for what one picture alone decides.
     """
 
     def __init__(self, size: int, rows: slice | np.ndarray, seed: int, device: torch.device) -> None:
         self.size, self.rows = size, rows
         self.host = np.random.default_rng(seed)
+        self.own = [np.random.default_rng((seed, number)) for number in np.arange(size)[rows]]
         self._device = torch.Generator(device).manual_seed(seed)
 
-    def uniform(self, count: int, *shape: int) -> Tensor:
-        """(count, *shape) float32 in [0, 1) on the device; count is that of the rows."""
-        return self._handed(torch.rand, count, shape)
+    def send(self, values: np.ndarray | list[int] | list[float]) -> Tensor:
+        """To the device without waiting for it; floats as float32."""
+        array = np.asarray(values)
+        array = array.astype(np.float32) if array.dtype.kind == "f" else array
+        return torch.from_numpy(array).to(self._device.device, non_blocking=True)
 
-    def normal(self, count: int, *shape: int) -> Tensor:
-        """(count, *shape) float32 on the device, of mean 0 and deviation 1."""
-        return self._handed(torch.randn, count, shape)
+    def uniform(self, low: float = 0.0, high: float = 1.0, channels: int = 1) -> Tensor:
+        """(rows, channels, 1, 1) float32 in [low, high) on the device."""
+        return low + (high - low) * self._handed(torch.rand, channels, 1, 1)
 
-    def _handed(self, draw: Callable[..., Tensor], count: int, shape: tuple[int, ...]) -> Tensor:
-        drawn = draw(self.size, *shape, generator=self._device, device=self._device.device)[self.rows]
-        assert len(drawn) == count
-        return drawn
+    def chance(self, p: float) -> Tensor:
+        """(rows, 1, 1, 1) float32 on the device: 1 with probability p, else 0."""
+        return (self.uniform() < p).float()
+
+    def chosen(self, p: float | np.ndarray) -> list[int]:
+        """Which of the rows, each with probability p (one for all, or one each); decided on the host."""
+        return [
+            i for i, (rng, share) in enumerate(zip(self.own, np.broadcast_to(p, len(self.own)))) if rng.random() < share
+        ]
+
+    def normal(self, *shape: int) -> Tensor:
+        """(rows, *shape) float32 on the device, of mean 0 and deviation 1."""
+        return self._handed(torch.randn, *shape)
+
+    def _handed(self, draw: Callable[..., Tensor], *shape: int) -> Tensor:
+        return draw(self.size, *shape, generator=self._device, device=self._device.device)[self.rows]

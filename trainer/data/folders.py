@@ -8,8 +8,8 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from vmfm.trainer.data.interactions import lone_point, pair_point, points_of
-from vmfm.trainer.data.samples import Sample
+from vmfm.trainer.data.interactions import Box, lone_point, pair_point, points_of
+from vmfm.trainer.data.samples import Grip, Sample
 from vmfm.trainer.errors import TrainerError
 
 UNKNOWN = 128  # in a teacher's label
@@ -153,9 +153,38 @@ def backgrounds(folder: Path, name: str, _: dict) -> Sample:
     return Sample(name, rgb=image, alpha=nothing, person=nothing)
 
 
+def things(folder: Path, name: str, entry: dict) -> Sample:
+    """Things alone, to be pasted into composed pictures; they are no pictures of their own. From one of three folders:
+
+    `NAME.webp` (RGBA) and `index.json`, as `vmfm data soften` cuts held things out of photos; `images/` and `alpha/`, of
+    things that nobody holds; or `rendered` pictures, of which what the person holds is taken.
+    """
+    if (folder / "alpha").is_dir():
+        rgb = read(folder / "images" / f"{name}.jpg")
+        return Sample(name, rgb=rgb, alpha=_grey(folder / "alpha" / f"{name}.png"), cutout=True)
+    if (folder / f"{name}.webp").exists():
+        rgba = read(folder / f"{name}.webp", cv2.IMREAD_UNCHANGED)
+        return _thing(name, rgba, rgba[..., 3], entry.get("grip"))
+    rgba = read(folder / f"{name}_fg.webp", cv2.IMREAD_UNCHANGED)
+    coverage = cv2.subtract(rgba[..., 3], _grey(folder / f"{name}_person.png"))
+    x, y, w, h = entry["box"]
+    window = slice(y, y + h), slice(x, x + w)
+    return _thing(name, rgba[window], coverage[window], _grip(entry["holder"], entry["box"], rgba.shape[0]))
+
+
+def _thing(name: str, rgba: np.ndarray, alpha: np.ndarray, grip: Grip | None) -> Sample:
+    rgb, alpha = np.ascontiguousarray(rgba[..., :3]), np.ascontiguousarray(alpha)
+    return Sample(name, rgb=rgb, alpha=alpha, cutout=True, grip=grip)
+
+
+def _grip(holder: Box, box: Box, picture_height: float) -> Grip:
+    (x, y, w, h), (tx, ty, tw, th) = holder, box
+    return Grip((tx + tw / 2 - x) / w, (ty + th / 2 - y) / h, th / h, whole=y + h < 0.99 * picture_height)
+
+
 Reader = Callable[[Path, str, dict], Sample]
 READERS: dict[str, Reader] = {
-    reader.__name__: reader for reader in (rendered, cutouts, photos, people, unlabelled, backgrounds)
+    reader.__name__: reader for reader in (rendered, cutouts, photos, people, unlabelled, backgrounds, things)
 }
 
 
@@ -172,7 +201,7 @@ def samples(
 ) -> list[Sample]:
     """All samples of one folder, in a fixed order.
 
-    kind: a name in READERS. labels: where `cutouts` find the masks they were cut with. taught, objects: folders of
+    kind: a name in READERS. labels: where `cutouts` and `things` find what is known of the photos they were cut from. taught, objects: folders of
     hints for photos whose matte is not labelled, as `vmfm data teach` and `vmfm data objects` write them.
     exclude: names to leave out. split: "train" or "dev".
     Raises TrainerError on an unknown kind, a missing folder or an unreadable file.
@@ -194,9 +223,10 @@ def _load(reader: Reader, folder: Path, name: str, entry: dict) -> Sample:
 def _entries(kind: str, folder: Path, labels: Path | None, split: str) -> Iterator[tuple[str, dict]]:
     """(name, entry of interactions.json) of every sample in this split."""
     if kind == "rendered":
-        for path in sorted(folder.glob("*.json")):
-            if path.stem.isdigit() and (int(path.stem) // 10 % DEV_SCENES == 1) == (split == "dev"):
-                yield path.stem, {}
+        yield from ((name, {}) for name in _scenes(folder, split))
+        return
+    if kind == "things":
+        yield from _things(folder, labels, split)
         return
     if kind == "backgrounds":
         for path in sorted((folder / "images" if (folder / "images").is_dir() else folder).iterdir()):
@@ -215,6 +245,31 @@ def _entries(kind: str, folder: Path, labels: Path | None, split: str) -> Iterat
     for path in sorted(where.glob(f"*.{suffix}")):
         if (path.stem in held_out) == (split == "dev") and path.stem in known:
             yield path.stem, known[path.stem]
+
+
+def _scenes(folder: Path, split: str) -> Iterator[str]:
+    for path in sorted(folder.glob("*.json")):
+        if path.stem.isdigit() and (int(path.stem) // 10 % DEV_SCENES == 1) == (split == "dev"):
+            yield path.stem
+
+
+def _things(folder: Path, labels: Path | None, split: str) -> Iterator[tuple[str, dict]]:
+    """(name, {"grip"} or {"holder", "box"}) of every thing in this split, as far as the folder tells."""
+    if (folder / "alpha").is_dir():
+        if split == "train":
+            yield from ((path.stem, {}) for path in sorted((folder / "alpha").glob("*.png")))
+    elif (folder / "index.json").exists():
+        photos = json.loads((labels / "interactions.json").read_text())["images"] if labels else {}
+        for name, piece in sorted(json.loads((folder / "index.json").read_text())["objects"].items()):
+            if piece["split"] == split:
+                photo = photos.get(piece["photo"])
+                grip = _grip(photo["persons"][0]["box"], piece["box"], photo["wh"][1]) if photo else None
+                yield name, {"grip": grip}
+    else:
+        for name in _scenes(folder, split):
+            facts = json.loads((folder / f"{name}.json").read_text())
+            if len(facts["objects"]) == 1 and not facts["seated"]:  # a seat lies behind the person, not before
+                yield name, {"holder": _xywh(facts["person_mask"]["bbox"]), "box": _xywh(facts["objects"][0]["bbox"])}
 
 
 def _hinted(alpha: np.ndarray, unknown: np.ndarray, name: str, entry: dict) -> tuple[np.ndarray, np.ndarray]:

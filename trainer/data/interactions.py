@@ -63,11 +63,15 @@ def render(points: Tensor, height: int, width: int) -> Tensor:
 
     Gaussians are max-merged; sigma is floored to FLOOR * sqrt(H W).
     """
-    x, y, spread, confidence = (v[..., None, None] for v in points.unbind(-1))
+    x, y, spread, confidence = points.unbind(-1)
     spread = spread.clamp(min=FLOOR * math.sqrt(height * width))
-    columns = torch.arange(width, device=points.device) + 0.5
-    rows = torch.arange(height, device=points.device)[:, None] + 0.5
-    bumps = confidence * torch.exp(-((columns - x) ** 2 + (rows - y) ** 2) / (2 * spread**2))
+
+    def bell(count: int, centre: Tensor) -> Tensor:
+        offsets = torch.arange(count, device=points.device) + 0.5 - centre[..., None]
+        return torch.exp(-(offsets**2) / (2 * spread[..., None] ** 2))
+
+    # a Gaussian is the product of its rows and its columns
+    bumps = (confidence[..., None] * bell(height, y))[..., :, None] * bell(width, x)[..., None, :]
     return bumps.amax(dim=1, keepdim=True)
 
 

@@ -23,15 +23,18 @@ class Placement:
 
 
 class Store:
-    """Pictures of one folder as `canvas` (S, 8, side, side) uint8: RGB, then the planes of PLANES, top left aligned.
+    """Pictures of one folder as `canvases` (S, 3 + planes, side, side) uint8: RGB, then `planes`, top left aligned.
 
     points (S, MAX_POINTS, 4) float32 on the host: x, y, sigma in canvas pixels and confidence. depth_known and
-    sure_points (S,) on the host: 1 where there is a depth map, and where the points are all there are. Beyond a picture's size the planes are 0, that is: known background.
+    sure_points (S,) on the host: 1 where there is a depth map, and where the points are all there are. Beyond a
+    picture's size the planes are 0, that is: known background.
     """
 
-    def __init__(self, samples: list[Sample], side: int, device: torch.device) -> None:
+    def __init__(
+        self, samples: list[Sample], side: int, device: torch.device, planes: tuple[str, ...] = PLANES
+    ) -> None:
         self.placements: list[Placement] = []
-        canvases = np.zeros((len(samples), 3 + len(PLANES), side, side), np.uint8)
+        canvases = np.zeros((len(samples), 3 + len(planes), side, side), np.uint8)
         points = np.zeros((len(samples), MAX_POINTS, 4), np.float32)
         depth_known = np.zeros(len(samples), np.float32)
         sure = np.zeros(len(samples), np.float32)
@@ -39,14 +42,12 @@ class Store:
             scale = side / max(sample.rgb.shape[:2])
             height, width = (max(1, round(v * scale)) for v in sample.rgb.shape[:2])
             canvases[i, :3, :height, :width] = _fit(sample.rgb, width, height).transpose(2, 0, 1)
-            for c, plane in enumerate(PLANES, start=3):
+            for c, plane in enumerate(planes, start=3):
                 values = getattr(sample, plane)
                 if values is not None:
                     canvases[i, c, :height, :width] = _fit(values, width, height)
-            if sample.alpha is None:
-                canvases[i, 3 + PLANES.index("alpha_unknown"), :height, :width] = 255
-            if sample.person is None:
-                canvases[i, 3 + PLANES.index("person_unknown"), :height, :width] = 255
+                elif plane.endswith("_unknown") and getattr(sample, plane.removesuffix("_unknown")) is None:
+                    canvases[i, c, :height, :width] = 255
             for j, point in enumerate(sample.points[:MAX_POINTS]):
                 points[i, j] = point.x * scale, point.y * scale, sigma(point) * scale, point.confidence
             depth_known[i] = sample.depth is not None
@@ -59,10 +60,13 @@ class Store:
     def __len__(self) -> int:
         return len(self.placements)
 
-    def crop(self, indices: Tensor, grid: Tensor) -> Tensor:
-        """Samples `canvases[indices]` at `grid` (N, H, W, 2) of canvas pixels -> (N, 8, H, W) float32 in [0, 1]."""
+    def crop(self, indices: Tensor, grid: Tensor, channels: int | None = None) -> Tensor:
+        """Samples `canvases[indices]` at `grid` (N, H, W, 2) of canvas pixels -> (N, C, H, W) float32 in [0, 1].
+
+        channels: only the first C of them.
+        """
         side = self.canvases.shape[-1]
-        canvases = self.canvases[indices].float() / 255
+        canvases = self.canvases[:, :channels][indices].float() / 255
         return torch.nn.functional.grid_sample(canvases, grid * (2 / side) - 1, align_corners=False)
 
 
