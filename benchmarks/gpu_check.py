@@ -37,6 +37,7 @@ SECTIONS = {
     "operations": Section("gpu_kernels"),
     "bench": Section("gpu_speed", needs_gpu=False),
     "idle": Section("gpu_speed"),
+    "host": Section("gpu_host", needs_gpu=False),
     "half": Section("gpu_mattes"),
     "stream": Section("gpu_mattes"),
     "conformance": Section("gpu_environment", needs_gpu=False),

@@ -16,6 +16,7 @@ def to_markdown(results: Mapping[str, Any]) -> str:
         "",
     ]
     lines += [*_speed(results.get("bench", {})), *_floors(results.get("bench", {})), *_idle(results.get("idle", {}))]
+    lines += [*_host(results.get("host", {}))]
     lines += [*_half(results.get("half", {})), *_tensorrt(results.get("tensorrt", {}))]
     lines += ["## Sections", "", "| section | | seconds |", "|---|---|---:|"]
     lines += [_section(name, result) for name, result in results.items()]
@@ -77,6 +78,22 @@ def _idle(idle: Mapping[str, Any]) -> Iterator[str]:
         longest = max((gap["ms"] for gap in run["long_gaps"]), default=0)
         shares = f"{run['idle_share']:.1%} | {run['idle_share_of_long_gaps']:.1%}"
         yield f"| {key} | {shares} | {longest:.1f} | {run['fps']:.0f} | {run['fps_watched']:.0f} |"
+    yield ""
+
+
+def _host(host: Mapping[str, Any]) -> Iterator[str]:
+    runs = {key: value for key, value in host.items() if isinstance(value, dict)}
+    if not runs:
+        return
+    yield "## What the host takes for a frame in flight"
+    yield ""
+    yield "| bundle, input, way | fps | submit p50 / p99 / max ms | collect p50 / p99 / max ms |"
+    yield "|---|---:|---:|---:|"
+    for key, run in runs.items():
+        calls = (
+            " / ".join(f"{run[call][of]:.2f}" for of in ("p50", "p99", "max")) for call in ("submit_ms", "collect_ms")
+        )
+        yield f"| {key} | {run['fps']:.0f} | {' | '.join(calls)} |"
     yield ""
 
 

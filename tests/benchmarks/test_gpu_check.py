@@ -1,5 +1,6 @@
 """The check of GPUs, as far as it runs without one: what fails, crashes or takes too long loses nothing else."""
 
+import gc
 import json
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from vmfm.runtime.backends.base import SlotShape
 from vmfm.runtime.backends.torch_backend import TorchCpuBackend
 from vmfm.runtime.bundle import Bundle
@@ -98,6 +100,17 @@ def test_a_kernel_that_is_wrong_is_named(scripts, tiny_bundle: Bundle) -> None:
     right, wrong = compare(TorchCpuBackend), compare(Wrong)
     assert right["small"] == dict.fromkeys(right["small"], 0) and "failed" not in right
     assert [failure.split(" of ")[0] for failure in wrong["failed"]] == ["temporal"]
+
+
+def test_the_host_is_as_it_was_after_being_timed(scripts, tiny_bundle: Bundle) -> None:
+    threads = torch.get_num_threads()
+    options = scripts.gpu_options.Options((str(tiny_bundle.path),), {"small": (48, 64)}, 0.1, None, False)
+    found = dict(scripts.gpu_host.check_host(options))
+    assert len(found) == 3 and torch.get_num_threads() == threads and gc.isenabled()
+    for run in found.values():
+        assert run["fps"] > 0 and run["submit_ms"]["p50"] <= run["submit_ms"]["max"]
+    page = scripts.gpu_report.to_markdown({"host": {**found, "seconds": 1}})
+    assert "small, no garbage collection | " in page
 
 
 def test_what_tensorrt_says_is_written_down(scripts) -> None:
