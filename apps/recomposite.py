@@ -1,4 +1,4 @@
-"""One source through the nets and out again: decode | nets | composite | encode, each on its own thread."""
+"""One source through the nets and out again: decode | background | nets and composite | paint | encode, each on a thread."""
 
 import time
 from collections import deque
@@ -14,9 +14,9 @@ from vmfm.apps.media.frames import Frame, MediaInfo
 from vmfm.apps.media.reader import open_reader
 from vmfm.apps.media.writer import Writer, open_writer
 from vmfm.apps.pipeline import Feed, Sink, queue_depth
-from vmfm.runtime import Matte, MattingStream, composite, estimate_foreground
+from vmfm.runtime import Matte, MattingStream, Result, estimate_foreground
 
-# A frame in the queues: 3 bytes of RGB, the same again composited, alpha and deviation as float32.
+# A frame in the queues: 3 bytes of RGB, the same again of a picture, alpha and deviation as float32.
 _BYTES_PER_PIXEL = 3 + 3 + 4 + 4
 
 
@@ -35,12 +35,23 @@ class Done:
         return self.frames / self.seconds
 
 
+def results_for(jobs: Iterable[Job], background: Background | None) -> tuple[Result, ...]:
+    """What the stream has to deliver for these jobs."""
+    jobs = list(jobs)
+    cut_out = background is None and any(job.out for job in jobs)
+    wanted: dict[Result, bool] = {
+        "alpha": cut_out or any(job.alpha for job in jobs),
+        "deviation": any(job.deviation for job in jobs),
+        "picture": background is not None and any(job.out for job in jobs),
+    }
+    return tuple(name for name in wanted if wanted[name])
+
+
 def recomposite(
     job: Job,
     stream: MattingStream,
     background: Background | None,
     *,
-    linear: bool = False,
     audio: bool = True,
     salvage: bool = False,
     on_start: Callable[[MediaInfo], None] = lambda info: None,
@@ -48,8 +59,9 @@ def recomposite(
 ) -> Done:
     """Run one job to its end; nothing is left under the target names if it does not get there.
 
-    background: None keeps the foreground with its alpha. linear: see vmfm.runtime.composite. audio: copy the sound.
-    salvage: step over damage in the source. on_start, on_frame: called with the source's info, and per frame done.
+    stream: one that delivers results_for(job, background), over background.over. background: None keeps the
+    foreground with its alpha. audio: copy the sound. salvage: step over damage in the source. on_start, on_frame:
+    called with the source's info, and per frame done.
     Raises MediaError for the files, BackendError for the device.
     """
     started = time.perf_counter()
@@ -60,67 +72,68 @@ def recomposite(
         info = reader.info
         on_start(info)
         sound = job.source if audio and info.is_video else None
-        outputs = _open_outputs(stack, job, info, background, linear, sound)
+        outputs = _open_outputs(stack, job, info, background, sound)
         depth = queue_depth(info.width * info.height * _BYTES_PER_PIXEL)
         encoder = stack.enter_context(Sink(_encode, depth))
         painter: Sink[tuple[Frame, Matte]] = stack.enter_context(
             Sink(lambda item: encoder.put(_paint(outputs, *item)), depth)
         )
         frames = stack.enter_context(Feed(reader, depth))
-        for frame, matte in in_flight(stream, frames):
+        placed = stack.enter_context(Feed(_placed(frames, background), depth))
+        for frame, matte in in_flight(stream, placed):
             painter.put((frame, matte))
             frames_done += 1
             on_frame()
     return Done(job, info, frames_done, time.perf_counter() - started, reader.damage)
 
 
-def in_flight(stream: MattingStream, frames: Iterable[Frame]) -> Iterator[tuple[Frame, Matte]]:
-    """Frames with their mattes, in order, keeping every slot of the stream busy."""
+def in_flight(
+    stream: MattingStream, placed: Iterable[tuple[Frame, np.ndarray | None]]
+) -> Iterator[tuple[Frame, Matte]]:
+    """From frames with their backgrounds, frames with their mattes, in order, keeping every slot of the stream busy."""
     waiting: deque[Frame] = deque()
-    for frame in frames:
+    for frame, background in placed:
         if len(waiting) == stream.slots:
             yield waiting.popleft(), stream.collect()
-        stream.submit(frame.image)
+        stream.submit(frame.image, background)
         waiting.append(frame)
     while waiting:
         yield waiting.popleft(), stream.collect()
 
 
+def _placed(frames: Iterable[Frame], background: Background | None) -> Iterator[tuple[Frame, np.ndarray | None]]:
+    for frame in frames:
+        yield frame, None if background is None else background.behind(frame)
+
+
 @dataclass(frozen=True)
 class _Output:
     writer: Writer
-    paint: Callable[[Frame, Matte], np.ndarray]
+    paint: Callable[[Matte], np.ndarray]
 
 
 def _open_outputs(
-    stack: ExitStack, job: Job, info: MediaInfo, background: Background | None, linear: bool, sound: Path | None
+    stack: ExitStack, job: Job, info: MediaInfo, background: Background | None, sound: Path | None
 ) -> list[_Output]:
     outputs = []
 
-    def add(path: Path, paint: Callable[[Frame, Matte], np.ndarray], *, sound: Path | None, transparent: bool) -> None:
+    def add(path: Path, paint: Callable[[Matte], np.ndarray], *, sound: Path | None, transparent: bool) -> None:
         writer = stack.enter_context(open_writer(path, info, audio_from=sound, transparent=transparent))
         outputs.append(_Output(writer, paint))
 
     if job.out is not None and background is not None:
-        add(
-            job.out,
-            lambda frame, matte: composite(
-                frame.image, matte.alpha, background.behind(frame, matte.alpha), linear=linear
-            ),
-            sound=sound,
-            transparent=False,
-        )
+        add(job.out, lambda matte: matte.picture, sound=sound, transparent=False)
     elif job.out is not None:
         add(job.out, _cut_out, sound=sound, transparent=True)
     if job.alpha is not None:
-        add(job.alpha, lambda frame, matte: _to_grey(matte.alpha), sound=None, transparent=False)
+        add(job.alpha, lambda matte: _to_grey(matte.alpha), sound=None, transparent=False)
     if job.deviation is not None:
-        add(job.deviation, lambda frame, matte: _to_grey(matte.deviation), sound=None, transparent=False)
+        add(job.deviation, lambda matte: _to_grey(matte.deviation), sound=None, transparent=False)
     return outputs
 
 
 def _paint(outputs: list[_Output], frame: Frame, matte: Matte) -> list[tuple[Writer, np.ndarray, Frame]]:
-    return [(output.writer, output.paint(frame, matte), frame) for output in outputs]
+    return [(output.writer, output.paint(matte), frame) for output in outputs]
 
 
 def _encode(pictures: list[tuple[Writer, np.ndarray, Frame]]) -> None:
@@ -128,9 +141,9 @@ def _encode(pictures: list[tuple[Writer, np.ndarray, Frame]]) -> None:
         writer.write(picture, frame)
 
 
-def _cut_out(frame: Frame, matte: Matte) -> np.ndarray:
+def _cut_out(matte: Matte) -> np.ndarray:
     """(H, W, 4) uint8 RGBA: the foreground's own colours, and alpha."""
-    return np.dstack([estimate_foreground(frame.image, matte.alpha), _to_grey(matte.alpha)])
+    return np.dstack([estimate_foreground(matte.frame, matte.alpha), _to_grey(matte.alpha)])
 
 
 def _to_grey(values: np.ndarray) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 import sys
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from rich.console import Console
@@ -12,8 +12,10 @@ from vmfm.apps.jobs import Job
 from vmfm.apps.media.backgrounds import Background, open_background
 from vmfm.apps.media.errors import ReadError
 from vmfm.apps.media.logs import silence_codecs
-from vmfm.apps.recomposite import Done, recomposite
-from vmfm.runtime import MattingStream
+from vmfm.apps.recomposite import Done, recomposite, results_for
+from vmfm.runtime import MattingStream, Over
+
+_FRAMES_IN_FLIGHT = 3  # one in the nets, one refined and composited, one coming or going
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,13 @@ def run_jobs(jobs: list[Job], settings: Settings) -> bool:
     unreadable = 0
     with (
         open_background(settings.background) if settings.background else nullcontext() as background,
-        MattingStream(settings.bundle, backend=settings.backend) as stream,
+        MattingStream(
+            settings.bundle,
+            backend=settings.backend,
+            deliver=results_for(jobs, background),
+            over=replace(background.over if background else Over(), linear=settings.linear),
+            slots=_FRAMES_IN_FLIGHT,
+        ) as stream,
         _progress() as progress,
     ):
         tell = partial(progress.console.print, highlight=False, markup=False)
@@ -69,7 +77,6 @@ def _run(
             job,
             stream,
             background,
-            linear=settings.linear,
             audio=settings.audio,
             salvage=settings.salvage,
             on_start=lambda info: progress.update(task, total=info.frames),

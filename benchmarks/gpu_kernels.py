@@ -26,7 +26,7 @@ SHAPES = {
 }
 HALF = 2e-3  # half precision on [0, 1]
 # Of operations whose largest difference may be another. Pictures: in levels of 255.
-TOLERANCES = {"preprocess": 1.01 / 255 + 1e-3, "select": 0.0, "blur": 3.0, "composite": 3.0}
+TOLERANCES = {"preprocess": 1.01 / 255 + 1e-3, "select": 0.0, "blur": 8.0, "composite": 3.0}
 
 
 def check_operations(options: Options) -> Iterator[tuple[str, Any]]:

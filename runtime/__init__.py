@@ -8,6 +8,7 @@ with MattingStream("lite") as stream:
 from vmfm.runtime.bundle import Bundle, shipped_bundles
 from vmfm.runtime.composite import composite, estimate_foreground
 from vmfm.runtime.errors import BackendError, BundleError, FrameError, MediaError, StreamError, VmfmError
+from vmfm.runtime.graph import Over, Result
 from vmfm.runtime.stream import Matte, MattingStream
 
 __all__ = [
@@ -18,6 +19,8 @@ __all__ = [
     "Matte",
     "MattingStream",
     "MediaError",
+    "Over",
+    "Result",
     "StreamError",
     "VmfmError",
     "composite",

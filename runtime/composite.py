@@ -35,25 +35,53 @@ def estimate_foreground(frame: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     return foreground
 
 
-def composite(frame: np.ndarray, alpha: np.ndarray, background: np.ndarray, *, linear: bool = False) -> np.ndarray:
+def composite(
+    frame: np.ndarray,
+    alpha: np.ndarray,
+    background: np.ndarray,
+    *,
+    linear: bool = False,
+    out: np.ndarray | None = None,
+) -> np.ndarray:
     """The foreground of frame over background, uint8 (H, W, 3) RGB, with its colours decontaminated.
 
     frame, background: uint8 (H, W, 3) RGB of the same size; alpha: float32 (H, W) in [0, 1].
     linear: blend light instead of sRGB values. Light is what a lens mixes, so blur against bright backgrounds looks
-    more natural; sRGB values are what most editors and the training data mix, and the default. Raises FrameError.
+    more natural; sRGB values are what most editors and the training data mix, and the default. out: C-contiguous, where
+    the result is to be written. Raises FrameError.
     """
     _check(frame, alpha)
-    check_frame(background, "background")
-    if background.shape != frame.shape:
-        raise FrameError(
-            f"background is {_size(background)} and the frame {_size(frame)}: resize the background to the frame"
-        )
-    out = background.copy()
+    check_background(background, frame)
+    out = np.empty(frame.shape, np.uint8) if out is None else out
+    np.copyto(out, background)
     cv2.copyTo(frame, cv2.inRange(alpha, SOFT_HIGH, np.inf), out)
     for pixels, a, foreground in _soft_pieces(frame, alpha):
         behind = out.reshape(-1, 3).take(pixels, axis=0)
         out.reshape(-1, 3)[pixels] = _blend(foreground, a, behind, linear)
     return out
+
+
+def check_background(background: np.ndarray, frame: np.ndarray) -> None:
+    """Raises FrameError unless background is uint8 (H, W, 3) of the frame's size."""
+    check_frame(background, "background")
+    if background.shape != frame.shape:
+        raise FrameError(
+            f"background is {_size(background)} and the frame {_size(frame)}: resize the background to the frame"
+        )
+
+
+def work_size(size: tuple[int, ...]) -> tuple[int, int]:
+    """The reduced size (h, w) at which the colours around soft edges of frames of a size (H, W) are averaged."""
+    height, width = size
+    while max(height, width) > WORK_PX:  # by halves, which shrink() does fastest
+        height, width = (height + 1) // 2, (width + 1) // 2
+    return height, width
+
+
+def average_radii(size: tuple[int, int]) -> tuple[int, int]:
+    """The radii of the wide and the narrow average at a reduced size (h, w), in its pixels."""
+    wide, narrow = (max(1, round(radius * max(size))) for radius in (WIDE, NARROW))
+    return wide, narrow
 
 
 def _blend(foreground: np.ndarray, alpha: np.ndarray, background: np.ndarray, linear: bool) -> np.ndarray:
@@ -101,13 +129,11 @@ def _agree(foreground: np.ndarray, background: np.ndarray, alpha: np.ndarray, se
 
 def _surrounding_colours(frame: np.ndarray, alpha: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The averages of F and B after both passes, uint8 (h, w, 3) each, at the reduced size."""
-    size = alpha.shape
-    while max(size) > WORK_PX:  # by halves, which shrink() does fastest
-        size = (size[0] + 1) // 2, (size[1] + 1) // 2
+    size = work_size(alpha.shape)
     # Planes, (3, h, w): NumPy is several times faster on them than on interleaved colours.
     image = np.ascontiguousarray(shrink(frame, size).transpose(2, 0, 1)).astype(np.float32)
     a = shrink(alpha, size)
-    wide, narrow = (max(1, round(radius * max(size))) for radius in (WIDE, NARROW))
+    wide, narrow = average_radii(size)
     foreground = _weighted_average(image, _power(a, 8), wide)
     background = _weighted_average(image, _power(1 - a, 8), wide)
     foreground, background = (

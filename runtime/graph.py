@@ -4,7 +4,8 @@ This is the only place that knows which nets exist and in which order they run (
 Schedules, bundles, engine building and benchmarks iterate it.
 
 A row reads the value that the last row above it wrote, so a row may update a tensor in place. Rows on one lane
-run in table order, frame after frame; rows on different lanes may run at the same time.
+run in table order, frame after frame; rows on different lanes may run at the same time. What no row above wrote is
+handed in with the frame.
 """
 
 from collections.abc import Iterable
@@ -13,6 +14,8 @@ from typing import Literal
 
 Output = Literal["complementary", "s", "d"]
 OUTPUTS: tuple[Output, ...] = ("complementary", "s", "d")
+Result = Literal["alpha", "deviation", "picture"]
+RESULTS: tuple[Result, ...] = ("alpha", "deviation", "picture")
 
 PATCH_PX = 16
 
@@ -46,6 +49,22 @@ TENSORS: dict[str, TensorSpec] = {
 
 
 @dataclass(frozen=True)
+class Over:
+    """What the foreground of a picture is put over, and how.
+
+    blur: over the frame's own background, blurred; else over a background that is handed in with the frame.
+    radius_px: of the blur; None goes by the frame's height. linear: blend light instead of sRGB values.
+    """
+
+    blur: bool = False
+    radius_px: float | None = None
+    linear: bool = False
+
+
+GIVEN = Over()
+
+
+@dataclass(frozen=True)
 class Node:
     """One row: a net (an ONNX file of the bundle) or an operation (code of the backend)."""
 
@@ -55,6 +74,7 @@ class Node:
     lane: str
     is_net: bool = False
     has_memory: bool = False  # carries something from one frame to the next, so frames must pass it in order
+    over: Over = GIVEN  # what the rows that make a picture have to know beyond their tensors
 
 
 def _net(name: str, reads: tuple[str, ...], writes: str, lane: str) -> Node:
@@ -81,31 +101,55 @@ GRAPH: tuple[Node, ...] = (
     _net("refinement", ("patches",), "refined", "r"),
     _operation("scatter", ("alpha", "refined", "corners"), ("alpha",), "r"),
     _operation("temporal", ("image", "deviation_net", "alpha"), ("alpha",), "r", has_memory=True),
-    _operation("deliver", ("alpha", "deviation"), ("matte",), "r"),
+    _operation("blur", ("frame", "alpha"), ("background",), "r"),
+    _operation("composite", ("frame", "alpha", "background"), ("picture",), "r"),
+    _operation("deliver", ("alpha", "deviation", "picture"), ("matte",), "r"),
 )
 
 NETS: tuple[Node, ...] = tuple(node for node in GRAPH if node.is_net)
 PATCH_NODES = ("select", "gather", "refinement", "scatter")
-INPUT, RESULT = "frame", "matte"
+INPUT, BACKGROUND, RESULT = "frame", "background", "matte"
 
 
-def build_graph(output: Output = "complementary", *, refine: bool = True, temporal: bool = True) -> tuple[Node, ...]:
+def build_graph(
+    output: Output = "complementary",
+    *,
+    refine: bool = True,
+    temporal: bool = True,
+    deliver: tuple[Result, ...] = ("alpha", "deviation"),
+    over: Over = GIVEN,
+) -> tuple[Node, ...]:
     """The rows of GRAPH needed for one kind of matte, in table order.
 
     output: "complementary" fuses both foreground nets by their deviation; "s" or "d" takes one of them alone, and
-    the nets that only serve the other one drop out. refine and temporal leave those steps in or out.
+    the nets that only serve the other one drop out. refine and temporal leave those steps in or out. deliver: what is
+    wanted of a frame; over: what the picture's foreground is put over, by default a background handed in.
     """
     left_out = set() if refine else set(PATCH_NODES)
     if not temporal:
         left_out.add("temporal")
-    rows = [_for_output(node, output) for node in GRAPH if node.name not in left_out]
+    if not over.blur:
+        left_out.add("blur")
+    rows = [_as_wanted(node, output, deliver, over) for node in GRAPH if node.name not in left_out]
     return tuple(_needed(rows))
 
 
-def _for_output(node: Node, output: Output) -> Node:
-    if node.name != "fuse" or output == "complementary":
-        return node
-    return replace(node, reads=(f"alpha_{output}", f"deviation_{output}"))
+def inputs(nodes: Iterable[Node]) -> tuple[str, ...]:
+    """The tensors that rows read before any row wrote them."""
+    read: dict[str, None] = {}
+    written: set[str] = set()
+    for node in nodes:
+        read |= dict.fromkeys(name for name in node.reads if name not in written)
+        written |= set(node.writes)
+    return tuple(read)
+
+
+def _as_wanted(node: Node, output: Output, deliver: tuple[Result, ...], over: Over) -> Node:
+    if node.name == "fuse" and output != "complementary":
+        return replace(node, reads=(f"alpha_{output}", f"deviation_{output}"))
+    if node.name in ("blur", "composite"):
+        return replace(node, over=over)
+    return replace(node, reads=deliver) if node.name == "deliver" else node
 
 
 def _needed(rows: Iterable[Node]) -> list[Node]:

@@ -39,7 +39,15 @@ def shrink(picture: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
     if picture.shape[0] < height or picture.shape[1] < width:
         return cv2.resize(picture, (width, height), interpolation=cv2.INTER_LINEAR)
     # Exact halving is ten times faster than a fractional area average, and the average of averages is the same one.
-    while all(have % 2 == 0 and have >= 2 * want for have, want in zip(picture.shape, size)):
+    for _ in range(halvings(picture.shape, size)):
         half = picture.shape[1] // 2, picture.shape[0] // 2
         picture = cv2.resize(picture, half, interpolation=cv2.INTER_AREA)
     return cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
+
+
+def halvings(size: tuple[int, ...], target: tuple[int, ...]) -> int:
+    """How many times shrink() halves a picture of size (H, W) on its way to target (h, w)."""
+    height, width, count = size[0], size[1], 0
+    while height % 2 == width % 2 == 0 and height >= 2 * target[0] and width >= 2 * target[1]:
+        height, width, count = height // 2, width // 2, count + 1
+    return count

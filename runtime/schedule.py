@@ -36,6 +36,10 @@ class Schedule:
     def last(self) -> str:
         return self.steps[-1].node.name
 
+    def readers(self, tensor: str) -> tuple[str, ...]:
+        """The lanes that read a tensor."""
+        return tuple(dict.fromkeys(step.lane for step in self.steps if tensor in step.node.reads))
+
 
 def plan(nodes: Iterable[Node], *, one_lane: bool = False) -> Schedule:
     """Turns rows into steps. one_lane puts everything on a single lane, which then needs no waits at all."""

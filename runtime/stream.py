@@ -2,6 +2,7 @@
 
 import warnings
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -10,8 +11,9 @@ import numpy as np
 from vmfm.runtime.backends import open_backend
 from vmfm.runtime.backends.base import SlotShape
 from vmfm.runtime.bundle import Bundle
-from vmfm.runtime.errors import BackendError, StreamError
-from vmfm.runtime.graph import OUTPUTS, Output, build_graph
+from vmfm.runtime.composite import check_background
+from vmfm.runtime.errors import BackendError, FrameError, StreamError
+from vmfm.runtime.graph import BACKGROUND, GIVEN, OUTPUTS, RESULTS, Output, Over, Result, build_graph, inputs
 from vmfm.runtime.preprocess import check_frame
 from vmfm.runtime.schedule import plan
 from vmfm.runtime.timing import Timings
@@ -19,17 +21,35 @@ from vmfm.runtime.timing import Timings
 
 @dataclass(frozen=True)
 class Matte:
-    """What the nets say about one frame.
+    """What came of one frame.
 
-    alpha: float32 (H, W) in [0, 1], how much of each pixel is the person and what he or she holds.
-    deviation: float32 (H, W) in [0, 1], how unsure the nets are of alpha there (higher = less sure).
     frame: the uint8 (H, W, 3) RGB frame this belongs to, the very array that was handed in.
-    alpha and deviation belong to the caller; the stream does not touch them again.
+    results: what the stream delivers, by name. They belong to the caller; the stream does not touch them again.
     """
 
-    alpha: np.ndarray
-    deviation: np.ndarray
     frame: np.ndarray
+    results: Mapping[str, np.ndarray]
+
+    @property
+    def alpha(self) -> np.ndarray:
+        """float32 (H, W) in [0, 1], how much of each pixel is the person and what he or she holds."""
+        return self._result("alpha")
+
+    @property
+    def deviation(self) -> np.ndarray:
+        """float32 (H, W) in [0, 1], how unsure the nets are of alpha there (higher = less sure)."""
+        return self._result("deviation")
+
+    @property
+    def picture(self) -> np.ndarray:
+        """uint8 (H, W, 3) RGB, the foreground over the new background."""
+        return self._result("picture")
+
+    def _result(self, name: str) -> np.ndarray:
+        if name not in self.results:
+            held = ", ".join(self.results)
+            raise StreamError(f"this matte holds {held} and no {name}: open the stream with {name!r} in `deliver`")
+        return self.results[name]
 
 
 class MattingStream:
@@ -40,6 +60,11 @@ class MattingStream:
 
     step() is the simple way. submit() and collect() keep several frames in flight, which is faster on devices that
     can overlap them. Not thread-safe: use a stream from one thread, or submit and collect under one lock.
+
+    A stream can deliver finished pictures in place of mattes, which on a GPU saves most of what would be downloaded:
+
+    with MattingStream("lite", deliver=("picture",)) as stream:
+        picture = stream.step(frame, background).picture
     """
 
     def __init__(
@@ -50,6 +75,8 @@ class MattingStream:
         output: Output = "complementary",
         patches: int | None = None,
         temporal: bool = True,
+        deliver: tuple[Result, ...] = ("alpha", "deviation"),
+        over: Over = GIVEN,
         slots: int = 2,
         one_lane: bool = False,
     ) -> None:
@@ -57,7 +84,8 @@ class MattingStream:
 
         output: "complementary" fuses both foreground nets; "s" or "d" takes one. patches: K, how many 16x16 patches
         are refined per frame; None takes the bundle's, 0 leaves refinement out. temporal: steady unsure still areas.
-        one_lane: run one thing at a time, to see what lanes side by side buy.
+        deliver: what mattes hold. over: what the foreground of a picture is put over, by default the background that
+        comes with its frame. one_lane: run one thing at a time, to see what lanes side by side buy.
         Raises BundleError, BackendError, or ValueError for an option out of range.
         """
         self._closed = True  # until everything below has worked
@@ -66,9 +94,12 @@ class MattingStream:
                 f"got output={output!r}, slots={slots}, patches={patches}; "
                 f"wanted one of {OUTPUTS}, at least 1 slot and at least 0 patches"
             )
+        if not deliver or not set(deliver) <= set(RESULTS):
+            raise ValueError(f"got deliver={deliver!r}; wanted one or more of {RESULTS}")
         self.bundle = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
         self._patches = self.bundle.patches if patches is None else patches
-        graph = build_graph(output, refine=self._patches > 0, temporal=temporal)
+        graph = build_graph(output, refine=self._patches > 0, temporal=temporal, deliver=deliver, over=over)
+        self._takes_background = BACKGROUND in inputs(graph)
         self._backend = open_backend(backend, self.bundle, graph)
         self._schedule = plan(graph, one_lane=one_lane or self._backend.one_lane)
         self._backend.start(self._schedule)
@@ -103,29 +134,35 @@ class MattingStream:
         """How many submitted frames are not collected yet."""
         return len(self._in_flight)
 
-    def step(self, frame: np.ndarray) -> Matte:
-        """The matte of one frame, uint8 (H, W, 3) RGB of any size.
+    def step(self, frame: np.ndarray, background: np.ndarray | None = None) -> Matte:
+        """The matte of one frame, uint8 (H, W, 3) RGB of any size; background: see submit().
 
         Raises FrameError for anything else, StreamError while submitted frames wait to be collected, BackendError
         if the device fails.
         """
         if self._in_flight:
             raise StreamError(f"{self.in_flight} submitted frame(s) wait: collect them before calling step")
-        self.submit(frame)
+        self.submit(frame, background)
         return self.collect()
 
-    def submit(self, frame: np.ndarray) -> None:
+    def submit(self, frame: np.ndarray, background: np.ndarray | None = None) -> None:
         """Starts a frame and returns without waiting for it. The frame may have another size than the last one.
 
         The pixels are copied, but Matte.frame will be this very array: write new frames into new arrays.
+        background: uint8 (H, W, 3) RGB of the frame's size, wanted where pictures are put over given backgrounds. The
+        array of an earlier frame is not copied again: write new backgrounds into new arrays, and hand in a still one
+        with every frame.
         Raises FrameError, StreamError if all slots are in flight, BackendError.
         """
         self._check_open()
         check_frame(frame)
+        self._check_background(background, frame)
         if not self._free:
             raise StreamError(f"all {self.slots} slots are in flight: collect a matte before submitting another frame")
         slot = self._slot_for(frame)
-        self._backend.put_frame(slot, frame, first=self._first)
+        new = None if background is slot.background else background
+        self._backend.put_frame(slot, frame, first=self._first, background=new)
+        slot.background = background
         for step in self._schedule.steps:
             for name in step.waits:
                 self._backend.wait(step.lane, slot, name)
@@ -142,13 +179,14 @@ class MattingStream:
             raise StreamError("nothing is in flight: submit a frame before collecting")
         slot, frame = self._in_flight[0]
         try:
-            alpha, deviation = self._backend.matte(slot, self._schedule.last)
+            results = self._backend.matte(slot, self._schedule.last)
         except BackendError:
             self.reset()  # the next frame must not lean on one that failed
+            slot.background = None  # it may not have arrived
             self._retire()
             raise
         self._retire()
-        return Matte(alpha, deviation, frame)
+        return Matte(frame, results)
 
     def reset(self) -> None:
         """Forgets the previous frame: call it between clips and at cuts."""
@@ -192,6 +230,15 @@ class MattingStream:
         except BaseException:
             self._free.append(None)
             raise
+
+    def _check_background(self, background: np.ndarray | None, frame: np.ndarray) -> None:
+        if not self._takes_background:
+            if background is not None:
+                raise FrameError("got a background, but this stream puts nothing over one that is handed in")
+        elif background is None:
+            raise FrameError("got no background; this stream's pictures want one of the frame's size with every frame")
+        else:
+            check_background(background, frame)
 
     def _check_open(self) -> None:
         if self._closed:

@@ -2,10 +2,10 @@
 
 import math
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
 
 import cv2
 import numpy as np
@@ -14,19 +14,22 @@ from vmfm.apps.media.frames import Frame
 from vmfm.apps.media.images import read_image
 from vmfm.apps.media.kinds import is_image
 from vmfm.apps.media.reader import open_reader
+from vmfm.runtime import Over
 
-_DEFAULT_BLUR = 1 / 36  # of the frame's height: 20 px at 720p
-_PURE_BACKGROUND = 0.05  # alpha up to which a pixel shows the background alone
-_FAINT = np.float32(1e-3)
 _COLOUR = re.compile(r"#([0-9a-fA-F]{2})([0-9a-fA-F]{2})([0-9a-fA-F]{2})")
 _BLUR = re.compile(r"blur(?::(\d+(?:\.\d+)?))?")
 
 
-class Background(Protocol):
-    def behind(self, frame: Frame, alpha: np.ndarray) -> np.ndarray:
-        """The background for one frame: (H, W, 3) uint8 RGB of the frame's size, to be read only.
+class Background(ABC):
+    """over: how a stream puts the foreground over it."""
 
-        alpha: (H, W) float32 in [0, 1] of the same frame. Frames come in the order of their time; a time that
+    over = Over()
+
+    @abstractmethod
+    def behind(self, frame: Frame) -> np.ndarray | None:
+        """The background to hand in with a frame: (H, W, 3) uint8 RGB of its size, to be read only; None for none.
+
+        It is the same array as before if it is the same picture. Frames come in the order of their time; a time that
         goes back starts the background anew.
         """
 
@@ -53,54 +56,38 @@ def open_background(text: str) -> Iterator[Background]:
             background.close()
 
 
-class ColourBackground:
+class ColourBackground(Background):
     def __init__(self, rgb: tuple[int, ...]) -> None:
         self._still = np.array([[rgb]], np.uint8)
 
-    def behind(self, frame: Frame, alpha: np.ndarray) -> np.ndarray:
+    def behind(self, frame: Frame) -> np.ndarray:
         if self._still.shape != frame.image.shape:
             self._still = np.full(frame.image.shape, self._still[0, 0], np.uint8)
         return self._still
 
 
-class ImageBackground:
+class ImageBackground(Background):
     def __init__(self, image: np.ndarray) -> None:
         self._image = image
         self._fitted = image
 
-    def behind(self, frame: Frame, alpha: np.ndarray) -> np.ndarray:
+    def behind(self, frame: Frame) -> np.ndarray:
         if self._fitted.shape != frame.image.shape:
             self._fitted = cover_fit(self._image, *frame.image.shape[:2])
         return self._fitted
 
 
-class BlurBackground:
-    """A Gaussian blur of what is not foreground, so that the person does not glow into it. radius: in pixels."""
+class BlurBackground(Background):
+    """The frame's own background, which the stream blurs. radius_px: None goes by the frame's height."""
 
     def __init__(self, radius_px: float | None = None) -> None:
-        self._radius_px = radius_px
+        self.over = Over(blur=True, radius_px=radius_px)
 
-    def behind(self, frame: Frame, alpha: np.ndarray) -> np.ndarray:
-        height, width = alpha.shape
-        radius = self._radius_px if self._radius_px is not None else height * _DEFAULT_BLUR
-        if radius < 0.5:
-            return frame.image
-        # A wide blur has no detail to lose: done on a smaller picture, it costs the same for every radius.
-        scale = min(1.0, 4 / radius)
-        size = (max(1, round(width * scale)), max(1, round(height * scale)))
-        pure = cv2.inRange(alpha, -1.0, _PURE_BACKGROUND)
-        weight = cv2.resize(pure, size, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
-        small = cv2.resize(cv2.copyTo(frame.image, pure), size, interpolation=cv2.INTER_AREA).astype(np.float32)
-        # Far inside the foreground there is nothing else to blur than the frame itself.
-        small += _FAINT * cv2.resize(frame.image, size, interpolation=cv2.INTER_AREA)
-        weight += _FAINT
-        sigma = radius * scale / 2
-        blurred = cv2.GaussianBlur(small, (0, 0), sigma)
-        blurred /= cv2.GaussianBlur(weight, (0, 0), sigma)[..., None]
-        return cv2.resize(np.clip(blurred, 0, 255).astype(np.uint8), (width, height), interpolation=cv2.INTER_LINEAR)
+    def behind(self, frame: Frame) -> None:
+        return None
 
 
-class VideoBackground:
+class VideoBackground(Background):
     """A video, looped, its frames chosen by time whatever its frame rate is."""
 
     def __init__(self, path: Path) -> None:
@@ -116,7 +103,7 @@ class VideoBackground:
     def close(self) -> None:
         self._frames.close()
 
-    def behind(self, frame: Frame, alpha: np.ndarray) -> np.ndarray:
+    def behind(self, frame: Frame) -> np.ndarray:
         if frame.seconds < self._now_seconds:
             self.close()
             self._start()
@@ -124,7 +111,7 @@ class VideoBackground:
         while self._due_seconds <= frame.seconds:
             self._still = ImageBackground(self._upcoming)
             self._due_seconds, self._upcoming = next(self._frames)
-        return self._still.behind(frame, alpha)
+        return self._still.behind(frame)
 
 
 def _looped(path: Path) -> Generator[tuple[float, np.ndarray], None, None]:

@@ -4,21 +4,22 @@ A backend owns a device. It gives every frame in flight a slot full of tensors, 
 lets lanes wait for each other. The stream drives it like this, for each frame, from one thread:
 
     slot = backend.open_slot(shape)              # once per place in flight, or when the frames' size changes
-    backend.put_frame(slot, frame, first=False)
+    backend.put_frame(slot, frame, first=False, background=background)
     for step in schedule.steps:
         for name in step.waits: backend.wait(step.lane, slot, name)
         backend.run(step.lane, slot, step.node)
         if step.records: backend.record(step.lane, slot, step.node.name)
-    alpha, deviation = backend.matte(slot, schedule.last)    # later, in the order of put_frame
+    results = backend.matte(slot, schedule.last)  # later, in the order of put_frame
 
 Guarantees a backend gives
 * `run`, `wait` and `record` return without waiting for the device. Work on one lane happens in the order issued;
   lanes are independent but for `wait`.
 * A slot's tensors live as long as the slot. Nothing is allocated on the device between open_slot and close_slot.
-* An error while running a node never hangs: later nodes of the same frame are passed over, events still fire, and
-  `matte` raises BackendError with the cause.
+* An error in `put_frame` or while running a node never hangs: later nodes of the same frame are passed over, events
+  still fire, and `matte` raises BackendError with the cause.
 * `read` and `write` give access to any tensor of a slot as NumPy arrays, while nothing runs, for tests and tools.
-* Every operation of the graph agrees with its NumPy definition in preprocess, fusion, upsample, patches and temporal.
+* Every operation of the graph agrees with its NumPy definition in preprocess, fusion, upsample, patches, temporal, blur
+  and composite.
 
 Guarantees a backend gets
 * One thread calls it. A slot is given to put_frame again only after its matte was taken.
@@ -31,9 +32,11 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from vmfm.runtime.bundle import Bundle
-from vmfm.runtime.graph import PATCH_PX, TENSORS, Node
+from vmfm.runtime.graph import BACKGROUND, INPUT, PATCH_PX, RESULT, TENSORS, Node
 from vmfm.runtime.schedule import Schedule
 from vmfm.runtime.timing import Timings
+
+PICTURES = (INPUT, BACKGROUND, "picture")  # tensors that are uint8 RGB at the frame's size
 
 
 @dataclass(frozen=True)
@@ -46,10 +49,10 @@ class SlotShape:
 
     def of(self, tensor: str) -> tuple[int, ...]:
         """The shape of a tensor of the graph."""
-        height, width = self.frame_size
-        at_frame_size = {"frame": (height, width, 3), "alpha": (height, width), "deviation": (height, width)}
-        if tensor in at_frame_size:
-            return at_frame_size[tensor]
+        if tensor in PICTURES:
+            return (*self.frame_size, 3)
+        if tensor in ("alpha", "deviation"):
+            return self.frame_size
         if tensor == "corners":
             return (self.patches, 2)
         channels = TENSORS[tensor].channels if tensor in TENSORS else 1
@@ -60,7 +63,7 @@ class SlotShape:
     @staticmethod
     def dtype(tensor: str) -> type[np.generic]:
         """The element type that `read` and `write` speak for a tensor; a device may keep another one."""
-        if tensor == "frame":
+        if tensor in PICTURES:
             return np.uint8
         return np.int32 if tensor == "corners" else np.float32
 
@@ -70,6 +73,7 @@ class Slot:
 
     def __init__(self, shape: SlotShape) -> None:
         self.shape = shape
+        self.background: np.ndarray | None = None  # the one it holds, as it was handed in; the stream's to keep
 
 
 class Backend(ABC):
@@ -83,6 +87,7 @@ class Backend(ABC):
     def __init__(self, bundle: Bundle, nodes: tuple[Node, ...]) -> None:
         self.bundle = bundle
         self.nodes = nodes
+        self.delivers = tuple(name for node in nodes if RESULT in node.writes for name in node.reads)
         self.timings = Timings()
 
     @abstractmethod
@@ -98,8 +103,11 @@ class Backend(ABC):
         """Frees a slot that no frame is in flight in."""
 
     @abstractmethod
-    def put_frame(self, slot: Any, frame: np.ndarray, *, first: bool) -> None:
-        """Takes a copy of frame, uint8 (H, W, 3) RGB. first: no earlier frame may influence this one."""
+    def put_frame(self, slot: Any, frame: np.ndarray, *, first: bool, background: np.ndarray | None = None) -> None:
+        """Takes a copy of frame, uint8 (H, W, 3) RGB. first: no earlier frame may influence this one.
+
+        background: a copy of it is taken too, where the graph reads one; without it the slot's last one stays.
+        """
 
     @abstractmethod
     def run(self, lane: str, slot: Any, node: Node) -> None:
@@ -114,8 +122,8 @@ class Backend(ABC):
         """Makes a lane wait, on the device, until `name` of this slot's frame is marked done."""
 
     @abstractmethod
-    def matte(self, slot: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
-        """Waits on the host for `name`; returns alpha and deviation, float32 (H, W), which the caller then owns."""
+    def matte(self, slot: Any, name: str) -> dict[str, np.ndarray]:
+        """Waits on the host for `name`; returns the tensors of `delivers` by name, which the caller then owns."""
 
     @abstractmethod
     def read(self, slot: Any, tensor: str) -> np.ndarray:

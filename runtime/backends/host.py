@@ -11,10 +11,12 @@ from collections.abc import Callable
 
 import numpy as np
 from vmfm.runtime.backends.base import Backend, Slot, SlotShape
+from vmfm.runtime.blur import blur_background
 from vmfm.runtime.bundle import Bundle
+from vmfm.runtime.composite import composite
 from vmfm.runtime.errors import BackendError, VmfmError
 from vmfm.runtime.fusion import fuse
-from vmfm.runtime.graph import INPUT, RESULT, Node
+from vmfm.runtime.graph import BACKGROUND, INPUT, RESULT, Node
 from vmfm.runtime.patches import gather, scatter, select
 from vmfm.runtime.preprocess import preprocess
 from vmfm.runtime.schedule import Schedule
@@ -54,7 +56,7 @@ class HostSlot(Slot):
         self.events = {node.name: threading.Event() for node in nodes}
         self.first = True
         self.error: Exception | None = None
-        self.matte: tuple[np.ndarray, np.ndarray] | None = None
+        self.matte: dict[str, np.ndarray] | None = None
 
 
 class HostBackend(Backend):
@@ -79,8 +81,12 @@ class HostBackend(Backend):
     def close_slot(self, slot: HostSlot) -> None:
         slot.tensors.clear()
 
-    def put_frame(self, slot: HostSlot, frame: np.ndarray, *, first: bool) -> None:
+    def put_frame(
+        self, slot: HostSlot, frame: np.ndarray, *, first: bool, background: np.ndarray | None = None
+    ) -> None:
         np.copyto(slot.tensors[INPUT], frame)
+        if background is not None:
+            np.copyto(slot.tensors[BACKGROUND], background)
         slot.first, slot.error, slot.matte = first, None, None
         for event in slot.events.values():
             event.clear()
@@ -94,7 +100,7 @@ class HostBackend(Backend):
     def wait(self, lane: str, slot: HostSlot, name: str) -> None:
         self._lanes[lane].issue(slot.events[name].wait)
 
-    def matte(self, slot: HostSlot, name: str) -> tuple[np.ndarray, np.ndarray]:
+    def matte(self, slot: HostSlot, name: str) -> dict[str, np.ndarray]:
         slot.events[name].wait()
         if isinstance(slot.error, VmfmError):
             raise slot.error
@@ -160,5 +166,13 @@ class HostBackend(Backend):
         np.copyto(memory[0], image)
         np.copyto(memory[1], alpha)
 
+    def _blur(self, slot: HostSlot, node: Node) -> None:
+        frame, alpha, background = (slot.tensors[name] for name in (*node.reads, *node.writes))
+        blur_background(frame, alpha, background, node.over.radius_px)
+
+    def _composite(self, slot: HostSlot, node: Node) -> None:
+        frame, alpha, background, picture = (slot.tensors[name] for name in (*node.reads, *node.writes))
+        composite(frame, alpha, background, linear=node.over.linear, out=picture)
+
     def _deliver(self, slot: HostSlot, node: Node) -> None:
-        slot.matte = (slot.tensors["alpha"].copy(), slot.tensors["deviation"].copy())
+        slot.matte = {name: slot.tensors[name].copy() for name in node.reads}

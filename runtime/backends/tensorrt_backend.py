@@ -1,7 +1,8 @@
 """The TensorRT backend: FP16 engines and our kernels on an NVIDIA GPU; lanes are CUDA streams.
 
 Engines come from the engine cache, where `vmfm build` puts them. Every slot has an execution context of its own per net:
-a context must not run twice at a time, and one whose addresses never change can be replayed as a CUDA graph.
+a context must not run twice at a time, and one whose addresses never change can be replayed as a CUDA graph. Uploads and
+downloads have streams of their own, so that copying overlaps with computing.
 """
 
 import contextlib
@@ -17,21 +18,14 @@ from vmfm.runtime.bundle import Bundle
 from vmfm.runtime.cuda.compile import cache_folder, kernels_for
 from vmfm.runtime.cuda.driver import Device, DeviceBuffer, Event, PinnedArray, Stream
 from vmfm.runtime.cuda.launch import Module
-from vmfm.runtime.cuda.operations import (
-    Layout,
-    Operations,
-    memory_layout,
-    nbytes,
-    scratch_layout,
-    tensor_layout,
-)
+from vmfm.runtime.cuda.layouts import Layout, memory_layout, nbytes, scratch_layout, tensor_layout
+from vmfm.runtime.cuda.operations import Operations
 from vmfm.runtime.engines import EngineCache, Profile, tensor_shape, write_whole
 from vmfm.runtime.errors import BackendError
-from vmfm.runtime.graph import INPUT, Node
+from vmfm.runtime.graph import BACKGROUND, INPUT, Node, inputs
 from vmfm.runtime.schedule import Schedule
 
 WARM_UP_RUNS = 2  # the first one compiles what is left to compile, the second one captures CUDA graphs
-DELIVERED = ("alpha", "deviation")
 
 
 class Engine:
@@ -63,6 +57,7 @@ class TensorRTSlot(Slot):
         self.contexts: dict[str, Any] = {}
         self.starts: dict[str, Event] = {}
         self.ends: dict[str, Event] = {}
+        self.uploads: dict[str, Event] = {}
         self.operations: Operations | None = None
         self.ran: list[str] = []  # of the frame in flight
         self.first = True
@@ -71,7 +66,7 @@ class TensorRTSlot(Slot):
     def close(self) -> None:
         """Contexts go before the memory that they point to."""
         self.contexts.clear()
-        for resources in (self.buffers, self.pinned, self.starts, self.ends):
+        for resources in (self.buffers, self.pinned, self.starts, self.ends, self.uploads):
             for resource in resources.values():
                 resource.close()
             resources.clear()
@@ -95,13 +90,15 @@ class TensorRTBackend(Backend):
         self._flavor = flavor or open_flavor()
         self._log = self._flavor.log()
         self._lanes: dict[str, Stream] = {}
+        self._upload: Stream
+        self._download: Stream
+        self._readers: dict[str, tuple[Stream, ...]] = {}  # of each input the lanes that read it
         self._slots: list[TensorRTSlot] = []
         self._memories: dict[SlotShape, dict[str, DeviceBuffer]] = {}
         self._engines: dict[str, Engine] = {}
         self._module: Module | None = None
         self._runtime: Any = None
         self._runtime_cache: Any = None
-        self._first_lane = ""
         self._device = device or Device.open()
         try:
             self._load([EngineCache(bundle.path / "engines"), EngineCache()] if cache is None else [cache])
@@ -111,8 +108,11 @@ class TensorRTBackend(Backend):
         self.note = f"{self._flavor.label} on {self._device.name}"
 
     def start(self, schedule: Schedule) -> None:
+        self._upload, self._download = self._device.stream(), self._device.stream()
         self._lanes = {name: self._device.stream() for name in schedule.lanes}
-        self._first_lane = schedule.steps[0].lane
+        self._readers = {
+            name: tuple(self._lanes[lane] for lane in schedule.readers(name)) for name in inputs(self.nodes)
+        }
 
     def open_slot(self, shape: SlotShape) -> TensorRTSlot:
         slot = TensorRTSlot(shape, tensor_layout(shape, self.nodes))
@@ -132,12 +132,15 @@ class TensorRTBackend(Backend):
             for buffer in self._memories.pop(slot.shape, {}).values():
                 buffer.close()
 
-    def put_frame(self, slot: TensorRTSlot, frame: np.ndarray, *, first: bool) -> None:
+    def put_frame(
+        self, slot: TensorRTSlot, frame: np.ndarray, *, first: bool, background: np.ndarray | None = None
+    ) -> None:
         slot.first, slot.error = first, None
         slot.ran.clear()
-        np.copyto(slot.pinned[INPUT].array, frame)
         with self._kept(slot):
-            slot.buffers[INPUT].upload(slot.pinned[INPUT].array, self._lanes[self._first_lane])
+            self._put(slot, INPUT, frame)
+            if background is not None:
+                self._put(slot, BACKGROUND, background)
 
     def run(self, lane: str, slot: TensorRTSlot, node: Node) -> None:
         if slot.error is None:
@@ -152,7 +155,7 @@ class TensorRTBackend(Backend):
             with self._kept(slot):
                 self._lanes[lane].wait(slot.ends[name])
 
-    def matte(self, slot: TensorRTSlot, name: str) -> tuple[np.ndarray, np.ndarray]:
+    def matte(self, slot: TensorRTSlot, name: str) -> dict[str, np.ndarray]:
         if slot.error is None:
             with self._kept(slot):
                 slot.ends[name].synchronize()
@@ -161,8 +164,7 @@ class TensorRTBackend(Backend):
         if slot.error is not None:
             self._drain()
             raise slot.error
-        alpha, deviation = (slot.pinned[name].array.copy() for name in DELIVERED)
-        return alpha, deviation
+        return {name: slot.pinned[name].array.copy() for name in self.delivers}
 
     def read(self, slot: TensorRTSlot, tensor: str) -> np.ndarray:
         self._device.synchronize()
@@ -239,13 +241,15 @@ class TensorRTBackend(Backend):
 
     def _fill(self, slot: TensorRTSlot) -> None:
         """Allocates a slot and binds every node to its memory, once."""
-        scratch, memory = nbytes(scratch_layout(slot.shape)), nbytes(memory_layout(slot.shape))
+        scratch, memory = nbytes(scratch_layout(slot.shape, self.nodes)), nbytes(memory_layout(slot.shape))
         for name, size in (*nbytes(slot.layout).items(), *scratch.items()):
             slot.buffers[name] = self._device.buffer(size)
         if slot.shape not in self._memories:
             self._memories[slot.shape] = {name: self._device.buffer(size) for name, size in memory.items()}
-        for name in (INPUT, *DELIVERED):
+        for name in (*self._readers, *self.delivers):
             slot.pinned[name] = self._device.pinned(*slot.layout[name])
+        for name in self._readers:
+            slot.uploads[name] = self._device.event()
         for node in self.nodes:
             slot.starts[node.name], slot.ends[node.name] = self._device.event(), self._device.event()
             if node.is_net:
@@ -283,12 +287,22 @@ class TensorRTBackend(Backend):
                     self._execute(stream, slot, node)
             stream.synchronize()
 
+    def _put(self, slot: TensorRTSlot, name: str, value: np.ndarray) -> None:
+        """Starts the upload of an input; the lanes that read it wait for that, the host does not."""
+        np.copyto(slot.pinned[name].array, value)
+        slot.buffers[name].upload(slot.pinned[name].array, self._upload)
+        slot.uploads[name].record(self._upload)
+        for lane in self._readers[name]:
+            lane.wait(slot.uploads[name])
+
     def _issue(self, stream: Stream, slot: TensorRTSlot, node: Node) -> None:
         slot.starts[node.name].record(stream)
         if node.is_net:
             self._execute(stream, slot, node)
         elif node.name == "deliver":
-            for name in DELIVERED:
+            stream = self._download
+            stream.wait(slot.starts[node.name])
+            for name in node.reads:
                 slot.buffers[name].download(slot.pinned[name].array, stream)
         else:
             assert slot.operations is not None

@@ -5,6 +5,7 @@ is uploaded once and stays on the GPU until its matte is downloaded; the host wa
 collects. Uploads and downloads have streams of their own, so that copying overlaps with computing.
 """
 
+import contextlib
 from functools import partial
 
 import numpy as np
@@ -17,9 +18,10 @@ from vmfm.runtime.bundle import Bundle
 from vmfm.runtime.cuda.compile import kernels_for
 from vmfm.runtime.cuda.errors import cuda_error, told
 from vmfm.runtime.cuda.launch import Module
-from vmfm.runtime.cuda.operations import Layout, Operations, memory_layout, scratch_layout, tensor_layout
+from vmfm.runtime.cuda.layouts import Layout, memory_layout, scratch_layout, tensor_layout
+from vmfm.runtime.cuda.operations import Operations
 from vmfm.runtime.errors import BackendError
-from vmfm.runtime.graph import INPUT, TENSORS, Node
+from vmfm.runtime.graph import BACKGROUND, INPUT, TENSORS, Node, inputs
 from vmfm.runtime.schedule import Schedule
 
 OLDEST_GPU = (7, 5)
@@ -68,17 +70,20 @@ class CudaSlot(Slot):
         self.arrays: dict[str, Tensor] = {}  # these and what the operations work in: kernels know addresses alone
         self.graphs: dict[str, torch.cuda.CUDAGraph] = {}
         self.operations: Operations
-        self.staging: Tensor  # the frame in pinned host memory
-        self.uploaded = torch.cuda.Event()
+        self.staging: dict[str, Tensor] = {}  # inputs in pinned host memory
+        self.uploaded = {name: torch.cuda.Event() for name in inputs(nodes)}
         self.started = {node.name: torch.cuda.Event(enable_timing=True) for node in nodes}
         # The host sleeps until the last one, where it would by default keep a core busy asking.
-        self.done = {
-            node.name: torch.cuda.Event(enable_timing=True, blocking=node.name == "deliver") for node in nodes
-        }
+        self.done = {node.name: torch.cuda.Event(enable_timing=True, blocking=node.name == "deliver") for node in nodes}
         self.ran: dict[str, None] = {}  # the nodes of the frame in flight, in order
         self.first = True
         self.error: Exception | None = None
-        self.matte: tuple[Tensor, Tensor] | None = None
+        self.matte: dict[str, Tensor] | None = None
+
+    def clear(self) -> None:
+        """Graphs go before the memory that they work on."""
+        for resources in (self.graphs, self.tensors, self.arrays, self.staging):
+            resources.clear()
 
 
 class TorchCudaBackend(Backend):
@@ -112,15 +117,17 @@ class TorchCudaBackend(Backend):
         with told("create streams", RuntimeError):
             self._lanes = {lane: torch.cuda.Stream() for lane in schedule.lanes}
             self._lane_of = {step.node.name: step.lane for step in schedule.steps}
+            self._readers = {name: schedule.readers(name) for name in inputs(self.nodes)}
             # The graphs of one lane run one after the other and may share their scratch memory.
             self._pools = {lane: torch.cuda.graph_pool_handle() for lane in schedule.lanes}
 
     def open_slot(self, shape: SlotShape) -> CudaSlot:
         with told(f"prepare for frames of {shape.frame_size[1]}x{shape.frame_size[0]}", RuntimeError):
             slot = CudaSlot(shape, self.nodes)
-            scratch = self._allocate(scratch_layout(shape))
+            scratch = self._allocate(scratch_layout(shape, self.nodes))
             slot.tensors = self._allocate(tensor_layout(shape, self.nodes))
-            slot.staging = torch.empty(shape.of(INPUT), dtype=torch.uint8, pin_memory=True)
+            for name in self._readers:
+                slot.staging[name] = torch.empty(shape.of(name), dtype=torch.uint8, pin_memory=True)
             if self._memory is None or self._memory[0] != shape:
                 self._memory = (shape, self._allocate(memory_layout(shape)))
             slot.arrays = {**scratch, **slot.tensors, **self._memory[1]}
@@ -136,24 +143,20 @@ class TorchCudaBackend(Backend):
         with told("free a slot", RuntimeError):
             torch.cuda.synchronize()
             self._slots.remove(slot)
-            slot.graphs.clear()
-            slot.tensors.clear()
-            slot.arrays.clear()
+            slot.clear()
 
-    def put_frame(self, slot: CudaSlot, frame: np.ndarray, *, first: bool) -> None:
+    def put_frame(
+        self, slot: CudaSlot, frame: np.ndarray, *, first: bool, background: np.ndarray | None = None
+    ) -> None:
         slot.first, slot.error, slot.matte = first, None, None
         slot.ran.clear()
-        if frame.flags.c_contiguous and frame.flags.writeable:
-            slot.staging.copy_(torch.from_numpy(frame))  # with several threads; torch takes no other arrays
-        else:
-            np.copyto(slot.staging.numpy(), frame)
-        with told("upload a frame", RuntimeError):
+        try:
             torch.cuda.set_device(self._device)  # the caller's thread may be a new one
-            with torch.cuda.stream(self._upload):
-                slot.tensors[INPUT].copy_(slot.staging, non_blocking=True)
-                slot.uploaded.record(self._upload)
-            for lane in self._lanes.values():
-                lane.wait_event(slot.uploaded)
+            self._put(slot, INPUT, frame)
+            if background is not None:
+                self._put(slot, BACKGROUND, background)
+        except RuntimeError as error:
+            slot.error = error
 
     def run(self, lane: str, slot: CudaSlot, node: Node) -> None:
         if slot.error is not None:
@@ -180,7 +183,10 @@ class TorchCudaBackend(Backend):
         if slot.error is None:
             self._lanes[lane].wait_event(slot.done[name])
 
-    def matte(self, slot: CudaSlot, name: str) -> tuple[np.ndarray, np.ndarray]:
+    def matte(self, slot: CudaSlot, name: str) -> dict[str, np.ndarray]:
+        if slot.error is not None:
+            with contextlib.suppress(RuntimeError):  # a GPU that is lost has nothing to wait for
+                torch.cuda.synchronize()
         if isinstance(slot.error, BackendError):
             raise slot.error
         if slot.error is not None:
@@ -190,7 +196,7 @@ class TorchCudaBackend(Backend):
             self._take_times(slot)
         assert slot.matte is not None
         matte, slot.matte = slot.matte, None
-        return matte[0].numpy(), matte[1].numpy()
+        return {name: result.numpy() for name, result in matte.items()}
 
     def read(self, slot: CudaSlot, tensor: str) -> np.ndarray:
         with told("read a tensor", RuntimeError):
@@ -224,14 +230,25 @@ class TorchCudaBackend(Backend):
                 module.close()
         finally:
             for slot in slots:
-                slot.graphs.clear()
-                slot.tensors.clear()
-                slot.arrays.clear()
+                slot.clear()
             self._lanes.clear()
             self._nets.clear()
             self._memory = None
         with told("close", RuntimeError):
             torch.cuda.empty_cache()
+
+    def _put(self, slot: CudaSlot, name: str, value: np.ndarray) -> None:
+        """Starts the upload of an input; the lanes that read it wait for that, the host does not."""
+        staging = slot.staging[name]
+        if value.flags.c_contiguous and value.flags.writeable:
+            staging.copy_(torch.from_numpy(value))  # with several threads; torch takes no other arrays
+        else:
+            np.copyto(staging.numpy(), value)
+        with torch.cuda.stream(self._upload):
+            slot.tensors[name].copy_(staging, non_blocking=True)
+            slot.uploaded[name].record(self._upload)
+        for lane in self._readers[name]:
+            self._lanes[lane].wait_event(slot.uploaded[name])
 
     def _allocate(self, layout: Layout) -> dict[str, Tensor]:
         make = partial(torch.zeros, device=self._device)
@@ -264,13 +281,14 @@ class TorchCudaBackend(Backend):
         Into fresh pinned arrays, which the caller keeps: torch takes them from a pool, to which they go back.
         """
         self._download.wait_event(slot.started["deliver"])
-        results = []
         with torch.cuda.stream(self._download):
-            for name in ("alpha", "deviation"):
-                result = torch.empty(slot.shape.of(name), dtype=torch.float32, pin_memory=True)
-                results.append(result.copy_(slot.tensors[name], non_blocking=True))
-        slot.matte = (results[0], results[1])
+            slot.matte = {name: self._start_download(slot.tensors[name]) for name in self.delivers}
         return self._download
+
+    @staticmethod
+    def _start_download(tensor: Tensor) -> Tensor:
+        result = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
+        return result.copy_(tensor, non_blocking=True)
 
     def _take_times(self, slot: CudaSlot) -> None:
         for node in slot.ran:

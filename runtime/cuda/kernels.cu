@@ -412,18 +412,17 @@ __device__ inline float from_light(float v) {
     return 255 * (v <= 0.0031308f ? v * 12.92f : 1.055f * powf(fmaxf(v, 0.0f), 1 / 2.4f) - 0.055f);
 }
 
-// background: a frame, or null for the one colour. planes: what settle left.
-KERNEL composite(const u8* frame, const float* alpha, const u8* background, int red, int green, int blue,
-                 const float* planes, int h, int w, u8* out, int height, int width, int linear) {
+// planes: what settle left.
+KERNEL composite(const u8* frame, const float* alpha, const u8* background, const float* planes, int h, int w, u8* out,
+                 int height, int width, int linear) {
     int x = across(), y = down();
     if (x >= width || y >= height) return;
     int i = y * width + x;
     float a = alpha[i];
-    const int colour[3] = {red, green, blue};
     bool soft = a > 1.0f / 255 && a < 254.0f / 255;
     Between rows(y, height, h), columns(x, width, w);
     for (int c = 0; c < 3; c++) {
-        float seen = frame[i * 3 + c], behind = background ? background[i * 3 + c] : colour[c];
+        float seen = frame[i * 3 + c], behind = background[i * 3 + c];
         float result = a >= 254.0f / 255 ? seen : behind;
         if (soft) {
             float f = level(bilinear(&planes[c * h * w], w, rows, columns));

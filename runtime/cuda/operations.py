@@ -3,53 +3,15 @@
 import math
 from collections.abc import Mapping
 
-import numpy as np
 from vmfm.runtime import fusion, patches, temporal, upsample
 from vmfm.runtime.backends.base import SlotShape
+from vmfm.runtime.cuda.compositing import prepare_blur, prepare_composite
 from vmfm.runtime.cuda.launch import Kernels, Launch
-from vmfm.runtime.graph import PATCH_PX, TENSORS, Node
+from vmfm.runtime.cuda.layouts import cells
+from vmfm.runtime.graph import PATCH_PX, Node
+from vmfm.runtime.preprocess import halvings
 
 CHOOSE_THREADS = 1024  # of the one block that picks the patches
-
-# name -> (shape, dtype) of arrays in the GPU's memory
-Layout = dict[str, tuple[tuple[int, ...], type[np.generic]]]
-
-
-def tensor_layout(shape: SlotShape, nodes: tuple[Node, ...], net_type: type[np.generic] = np.float16) -> Layout:
-    """A slot's tensors as they are kept on a GPU: what nets read and write in net_type, the rest as `read` gives it."""
-    names = {name for node in nodes for name in (*node.reads, *node.writes)} - {"matte"} | {"frame"}
-    return {name: (shape.of(name), net_type if name in TENSORS else shape.dtype(name)) for name in sorted(names)}
-
-
-def scratch_layout(shape: SlotShape) -> Layout:
-    """Arrays of a slot that the operations work in."""
-    cells = _cells(shape)
-    return {
-        "slope": (shape.net_size, np.float32),
-        "offset": (shape.net_size, np.float32),
-        "trust": (shape.net_size, np.float32),
-        "keys": ((cells,), np.uint64),
-        "peaks": ((cells,), np.int32),
-        "winners": ((shape.patches,), np.uint64),
-    }
-
-
-def memory_layout(shape: SlotShape, net_type: type[np.generic] = np.float16) -> Layout:
-    """Arrays that carry the previous frame; all slots of one shape share them."""
-    return {"previous_image": (shape.of("image"), net_type), "previous_alpha": (shape.frame_size, np.float32)}
-
-
-def nbytes(layout: Layout) -> dict[str, int]:
-    """The size of each array of a layout in bytes."""
-    return {name: math.prod(shape) * np.dtype(dtype).itemsize for name, (shape, dtype) in layout.items()}
-
-
-def halvings(size: tuple[int, int], target: tuple[int, int]) -> int:
-    """How many times shrink() of preprocess.py halves a picture of a size (H, W) on its way to another."""
-    count = 0
-    while all(have % 2 == 0 and have >= 2 * want for have, want in zip(size, target, strict=True)):
-        size, count = (size[0] // 2, size[1] // 2), count + 1
-    return count
 
 
 class Operations:
@@ -95,11 +57,12 @@ class Operations:
         )
 
     def _select(self, node: Node) -> tuple[Launch, ...]:
-        (height, width), cells, count = self._shape.frame_size, _cells(self._shape), self._shape.patches
-        picked = ("keys", "peaks", cells, height, width, patches.LEAST_DEVIATION, "winners", "corners", count)
+        (height, width), count, cell_count = self._shape.frame_size, self._shape.patches, cells(self._shape)
+        peaks = ("deviation", height, width, "keys", "peaks", cell_count)
+        picked = ("keys", "peaks", cell_count, height, width, patches.LEAST_DEVIATION, "winners", "corners", count)
         block = (CHOOSE_THREADS, 1, 1)
         return (
-            self._prepare("find_peaks", (cells,), "deviation", height, width, "keys", "peaks", cells, block=(64, 1, 1)),
+            self._prepare("find_peaks", (cell_count,), *peaks, block=(64, 1, 1)),
             self._prepare("choose", (CHOOSE_THREADS,), *picked, block=block),
         )
 
@@ -126,6 +89,12 @@ class Operations:
             self._prepare("remember", (max(values, pixels),), *kept),  # the last one, and all that a first frame needs
         )
 
+    def _blur(self, node: Node) -> tuple[Launch, ...]:
+        return prepare_blur(self._prepare, self._shape.frame_size, node.over)
+
+    def _composite(self, node: Node) -> tuple[Launch, ...]:
+        return prepare_composite(self._prepare, self._shape.frame_size, node.over)
+
     def _prepare(
         self,
         name: str,
@@ -136,8 +105,3 @@ class Operations:
         """A launch whose arrays are given by name."""
         values = [self._at[value] if isinstance(value, str) else value for value in arguments]
         return self._kernels.prepare(name, extent, *values, block=block)
-
-
-def _cells(shape: SlotShape) -> int:
-    height, width = shape.frame_size
-    return -(-height // PATCH_PX) * -(-width // PATCH_PX)

@@ -6,6 +6,7 @@ import pytest
 from vmfm.apps.media.backgrounds import cover_fit, open_background
 from vmfm.apps.media.errors import ReadError
 from vmfm.apps.media.frames import Frame
+from vmfm.runtime import Over
 
 
 def frame_at(seconds, size=(48, 64)):
@@ -14,7 +15,7 @@ def frame_at(seconds, size=(48, 64)):
 
 def behind(text, *frames):
     with open_background(text) as background:
-        return [background.behind(frame, np.zeros(frame.image.shape[:2], np.float32)).copy() for frame in frames]
+        return [background.behind(frame).copy() for frame in frames]
 
 
 def test_a_colour_fills_frames_of_any_size():
@@ -76,23 +77,20 @@ def test_a_video_of_one_frame_is_a_still(make_video, tmp_path):
     np.testing.assert_array_equal(first, later)
 
 
-def test_blur_takes_no_colour_from_the_foreground():
-    image = np.full((100, 100, 3), (0, 0, 200), np.uint8)
-    image[30:70, 30:70] = (255, 255, 0)
-    alpha = np.zeros((100, 100), np.float32)
-    alpha[30:70, 30:70] = 1
-    for text in ("blur", "blur:3", "blur:30", "blur:500"):
+def test_the_same_picture_is_the_same_array(clock, tmp_path):
+    """By which a stream knows that it has it already."""
+    cv2.imwrite(str(tmp_path / "sea.png"), np.zeros((10, 10, 3), np.uint8))
+    for text, pictures in (("#123456", 1), (str(tmp_path / "sea.png"), 1), (str(clock), 2)):
         with open_background(text) as background:
-            blurred = background.behind(Frame(image), alpha)
-        assert blurred.shape == image.shape
-        outside = blurred[alpha == 0].astype(int)
-        assert np.abs(outside - (0, 0, 200)).max() <= 12
+            shown = [background.behind(frame_at(seconds)) for seconds in (0, 0.05, 0.1, 0.21, 0.3)]
+        assert len({id(picture) for picture in shown}) == pictures
 
 
-def test_blur_of_nothing_is_the_frame():
-    frame = frame_at(0)
-    with open_background("blur:0") as background:
-        assert background.behind(frame, np.zeros((48, 64), np.float32)) is frame.image
+@pytest.mark.parametrize(("text", "radius_px"), [("blur", None), ("blur:3", 3), ("blur:0.25", 0.25)])
+def test_blur_is_left_to_the_stream(text, radius_px):
+    with open_background(text) as background:
+        assert background.over == Over(blur=True, radius_px=radius_px)
+        assert background.behind(frame_at(0)) is None
 
 
 @pytest.mark.parametrize(

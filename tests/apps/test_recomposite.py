@@ -7,6 +7,8 @@ import cv2
 import numpy as np
 import pytest
 from vmfm.apps.main import run
+from vmfm.runtime import composite
+from vmfm.runtime.blur import blur_background
 
 
 def test_a_video_gets_its_background_and_keeps_the_rest(vmfm, make_video, look, tmp_path):
@@ -47,6 +49,26 @@ def test_every_kind_of_background(vmfm, make_video, tmp_path, background, linear
     cv2.imwrite(str(tmp_path / "still.png"), np.full((9, 5, 3), 200, np.uint8))
     source = make_video(tmp_path / "in.mp4", size=(160, 96))
     assert vmfm("recomposite", source, "-o", "o.mkv", "--background", background, *linear)[0] == 0
+
+
+@pytest.mark.parametrize("background", ["#20A0FF", "still.png", "blur", "blur:9", "blur:0"])
+@pytest.mark.parametrize("linear", [False, True], ids=["gamma", "linear"])
+def test_the_picture_is_the_source_over_the_background(vmfm, look, tmp_path, background, linear):
+    source = look.draw(160, 96, 3)
+    still = cv2.resize(np.random.default_rng(0).integers(0, 256, (4, 7, 3), np.uint8), (160, 96))
+    cv2.imwrite(str(tmp_path / "in.png"), source[..., ::-1])
+    cv2.imwrite(str(tmp_path / "still.png"), still[..., ::-1])
+    targets = ["-o", "o.png", "--alpha", "a.png", *(["--linear"] if linear else [])]
+    assert vmfm("recomposite", "in.png", *targets, "--background", background)[0] == 0
+    alpha = cv2.imread(str(tmp_path / "a.png"), cv2.IMREAD_GRAYSCALE).astype(np.float32) / 255
+    behind = np.full_like(source, (0x20, 0xA0, 0xFF)) if background[0] == "#" else still.copy()
+    if background.startswith("blur"):
+        radius_px = float(background[5:]) if ":" in background else None
+        blur_background(source, alpha, behind, radius_px)
+    expected = composite(source, alpha, behind, linear=linear).astype(int)
+    difference = np.abs(cv2.imread(str(tmp_path / "o.png"))[..., ::-1] - expected)
+    assert difference.max() <= 4 or linear  # 8 bits of alpha leave much open in dark light
+    assert difference.mean() < 0.2
 
 
 def test_a_folder_of_both_kinds(vmfm, make_video, look, tmp_path):

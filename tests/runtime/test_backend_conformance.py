@@ -8,15 +8,18 @@ from vmfm.engine_build.compile import build_engines
 from vmfm.runtime.backends import BACKENDS, open_backend
 from vmfm.runtime.backends.base import Backend, SlotShape
 from vmfm.runtime.backends.tensorrt_flavor import open_flavor
+from vmfm.runtime.blur import blur_background
 from vmfm.runtime.bundle import Bundle
+from vmfm.runtime.composite import composite
 from vmfm.runtime.engines import EngineCache
 from vmfm.runtime.errors import BackendError
 from vmfm.runtime.fusion import fuse
 from vmfm.runtime.gpus import find_gpus
-from vmfm.runtime.graph import GRAPH, PATCH_PX, Node
+from vmfm.runtime.graph import GRAPH, PATCH_PX, RESULTS, Node, Over
 from vmfm.runtime.patches import gather, scatter, select
 from vmfm.runtime.preprocess import preprocess
 from vmfm.runtime.schedule import plan
+from vmfm.runtime.stream import MattingStream
 from vmfm.runtime.temporal import blend_previous, trust_in_previous
 from vmfm.runtime.upsample import upsample
 
@@ -48,10 +51,15 @@ def engines(tiny_bundle: Bundle) -> None:
 
 
 @pytest.fixture(params=[name for name in sorted(BACKENDS) if name != "tensorrt" or tensorrt_runs_here()])
-def backend(request: pytest.FixtureRequest, tiny_bundle: Bundle) -> Iterator[Backend]:
+def name(request: pytest.FixtureRequest) -> str:
     if request.param == "tensorrt":
         request.getfixturevalue("engines")
-    with open_backend(request.param, tiny_bundle, GRAPH) as backend:
+    return request.param
+
+
+@pytest.fixture
+def backend(name: str, tiny_bundle: Bundle) -> Iterator[Backend]:
+    with open_backend(name, tiny_bundle, GRAPH) as backend:
         backend.start(plan(GRAPH))
         yield backend
 
@@ -71,6 +79,8 @@ class Bench:
 
     def random(self, name: str) -> np.ndarray:
         shape = self.shape.of(name)
+        if self.shape.dtype(name) is np.uint8:
+            return self.rng.integers(0, 256, shape, dtype=np.uint8)
         if name != "corners":
             return self.rng.random(shape, np.float32)
         height, width = self.shape.frame_size
@@ -78,7 +88,7 @@ class Bench:
         return self.rng.integers(0, highest, shape, dtype=np.int32, endpoint=True)
 
     def put_frame(self, *, first: bool) -> None:
-        self.frame = self.rng.integers(0, 256, self.shape.of("frame"), dtype=np.uint8)
+        self.frame = self.random("frame")
         self.backend.put_frame(self.slot, self.frame, first=first)
 
     def write(self, name: str, value: np.ndarray) -> None:
@@ -105,7 +115,7 @@ def bench(request: pytest.FixtureRequest, backend: Backend) -> Bench:
 
 
 def test_write_then_read_gives_the_same(bench: Bench) -> None:
-    for name in ("image", "alpha", "corners", "patches", "deviation_net"):
+    for name in ("image", "alpha", "corners", "patches", "deviation_net", "background"):
         np.testing.assert_allclose(bench.backend.read(bench.slot, name), bench.host[name], atol=ATOL)
 
 
@@ -169,6 +179,43 @@ def test_temporal(bench: Bench) -> None:
     assert np.abs(expected - second).max() > 0.01
 
 
+def test_blur(bench: Bench) -> None:
+    expected = bench.empty("background")
+    blur_background(bench.frame, bench.host["alpha"], expected)
+    (background,) = bench.run("blur")
+    difference = np.abs(background.astype(int) - expected)
+    assert difference.max() <= 3 and difference.mean() <= 1
+
+
+def test_composite(bench: Bench) -> None:
+    expected = composite(bench.frame, bench.host["alpha"], bench.host["background"])
+    (picture,) = bench.run("composite")
+    difference = np.abs(picture.astype(int) - expected)
+    assert difference.max() <= 3 and difference.mean() <= 0.2
+
+
+@pytest.mark.parametrize("over", [Over(), Over(linear=True), Over(blur=True), Over(blur=True, radius_px=2)], ids=str)
+def test_the_picture_is_the_frame_over_its_background(name: str, tiny_bundle: Bundle, disc, over: Over) -> None:
+    """In flight, over a still and over backgrounds that change, whose frames come from the very same stream."""
+    frames = [disc(centre=(60, 40 + 10 * t)) for t in range(6)]
+    still, moving = (np.random.default_rng(n).integers(0, 256, frames[0].shape, np.uint8) for n in range(2))
+    backgrounds = [still, still, moving, moving.copy(), still, moving]
+    with MattingStream(tiny_bundle, backend=name, deliver=RESULTS, over=over) as stream:
+        mattes = []
+        for frame, background in zip(frames, backgrounds, strict=True):
+            if stream.in_flight == stream.slots:
+                mattes.append(stream.collect())
+            stream.submit(frame, None if over.blur else background)
+        mattes += [stream.collect() for _ in range(stream.in_flight)]
+    for matte, background in zip(mattes, backgrounds, strict=True):
+        if over.blur:
+            background = np.empty_like(still)
+            blur_background(matte.frame, matte.alpha, background, over.radius_px)
+        expected = composite(matte.frame, matte.alpha, background, linear=over.linear)
+        difference = np.abs(matte.picture.astype(int) - expected)
+        assert difference.max() <= 3 and difference.mean() <= 1
+
+
 @pytest.mark.parametrize("net", [node for node in GRAPH if node.is_net], ids=lambda node: node.name)
 def test_nets_run_on_the_tensors_the_table_names(bench: Bench, net: Node) -> None:
     """The tiny bundle's nets give their first input's first channel, or a multiple of alpha (1 - alpha)."""
@@ -181,11 +228,14 @@ def test_nets_run_on_the_tensors_the_table_names(bench: Bench, net: Node) -> Non
     np.testing.assert_allclose(got, x, atol=ATOL)
 
 
-def test_the_matte_is_alpha_and_deviation(bench: Bench) -> None:
+def test_what_is_delivered_is_what_was_made(bench: Bench) -> None:
     backend, deliver = bench.backend, NODES["deliver"]
+    bench.write("picture", bench.random("picture"))
     backend.run(deliver.lane, bench.slot, deliver)
     backend.record(deliver.lane, bench.slot, deliver.name)
-    for got, name in zip(backend.matte(bench.slot, deliver.name), ("alpha", "deviation"), strict=True):
+    results = backend.matte(bench.slot, deliver.name)
+    assert set(results) == set(RESULTS)
+    for name, got in results.items():
         np.testing.assert_allclose(got, bench.host[name], atol=ATOL)
 
 

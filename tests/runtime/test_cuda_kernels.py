@@ -2,21 +2,20 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
-from vmfm.apps.media.backgrounds import BlurBackground
 from vmfm.runtime.backends.base import SlotShape
+from vmfm.runtime.blur import blur_background
 from vmfm.runtime.composite import composite
 from vmfm.runtime.cuda.compile import kernels_for
-from vmfm.runtime.cuda.compositing import CompositeShape, Compositor, composite_layout
 from vmfm.runtime.cuda.launch import Kernels, geometry, signatures
+from vmfm.runtime.cuda.layouts import memory_layout, scratch_layout, tensor_layout
 from vmfm.runtime.cuda.nv12 import BT601, BT709, Coding, nv12_to_rgb, rgb_to_nv12
-from vmfm.runtime.cuda.operations import CHOOSE_THREADS, Operations, memory_layout, scratch_layout, tensor_layout
+from vmfm.runtime.cuda.operations import CHOOSE_THREADS, Operations
 from vmfm.runtime.fusion import fuse
-from vmfm.runtime.graph import GRAPH, PATCH_PX, build_graph
+from vmfm.runtime.graph import GRAPH, PATCH_PX, RESULTS, Over, build_graph
 from vmfm.runtime.patches import LEAST_DEVIATION, gather, scatter, select
 from vmfm.runtime.preprocess import preprocess
 from vmfm.runtime.temporal import blend_previous, trust_in_previous
@@ -54,7 +53,7 @@ class Bench:
 
     def __init__(self, kernels: Kernels, shape: SlotShape, nodes=GRAPH) -> None:
         rng = np.random.default_rng(0)
-        layouts = {**tensor_layout(shape, nodes), **scratch_layout(shape), **memory_layout(shape)}
+        layouts = {**tensor_layout(shape, nodes), **scratch_layout(shape, nodes), **memory_layout(shape)}
         self.arrays = {
             name: rng.integers(0, 256, size).astype(kind) if kind is np.uint8 else rng.random(size).astype(kind)
             for name, (size, kind) in layouts.items()
@@ -176,20 +175,13 @@ def test_a_first_frame_leans_on_nothing(bench: Bench) -> None:
     np.testing.assert_array_equal(bench.arrays["previous_image"], bench.arrays["image"])
 
 
-class Over:
-    """A Compositor in host memory."""
-
-    def __init__(self, kernels: Kernels, size: tuple[int, int]) -> None:
-        shape = CompositeShape(size)
-        self.arrays = {name: np.zeros(*layout) for name, layout in composite_layout(shape).items()}
-        self.compositor = Compositor(kernels, shape, {name: a.ctypes.data for name, a in self.arrays.items()})
-
-    def __call__(self, frame: np.ndarray, alpha: np.ndarray, **options) -> np.ndarray:
-        out = np.zeros_like(frame)
-        if isinstance(background := options.get("background"), np.ndarray):
-            options["background"] = background.ctypes.data
-        self.compositor.over(0, frame.ctypes.data, alpha.ctypes.data, out.ctypes.data, **options)
-        return out
+def made_over(kernels: Kernels, over: Over, frame: np.ndarray, alpha: np.ndarray, **arrays: np.ndarray) -> Bench:
+    """A bench whose `blur` and `composite` find these pictures."""
+    shape = SlotShape(frame.shape[:2], (64, 64), 8)
+    bench = Bench(kernels, shape, build_graph(deliver=RESULTS, over=over))
+    for name, array in {"frame": frame, "alpha": alpha, **arrays}.items():
+        bench.arrays[name][:] = array
+    return bench
 
 
 def picture(size: tuple[int, int], seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -207,29 +199,23 @@ def test_composite(kernels: Kernels, size: tuple[int, int], linear: bool) -> Non
     frame, alpha = picture(size)
     background = picture(size, 1)[0]
     expected = composite(frame, alpha, background, linear=linear).astype(int)
-    got = Over(kernels, size)(frame, alpha, background=background, linear=linear).astype(int)
+    (got,) = made_over(kernels, Over(linear=linear), frame, alpha, background=background).run("composite")
     # The definition samples colours in 32 steps between pixels and rounds while it shrinks.
     assert np.abs(got - expected).max() <= 3
     assert np.abs(got - expected).mean() <= 0.05
 
 
-def test_composite_over_a_colour(kernels: Kernels) -> None:
-    frame, alpha = picture((90, 120))
-    over = Over(kernels, (90, 120))
-    background = np.full_like(frame, (10, 200, 30))
-    np.testing.assert_array_equal(over(frame, alpha, colour=(10, 200, 30)), over(frame, alpha, background=background))
-
-
+@pytest.mark.parametrize("radius_px", [None, 0, 0.6, 3, 9, 500])
 @pytest.mark.parametrize("size", [(360, 480), (50, 80), (1, 1)], ids=str)
-def test_a_blurred_background(kernels: Kernels, size: tuple[int, int]) -> None:
+def test_blur(kernels: Kernels, size: tuple[int, int], radius_px: float | None) -> None:
     frame, alpha = picture(size)
-    over = Over(kernels, size)
-    background = over.compositor.blur_background(0, frame.ctypes.data, alpha.ctypes.data)
-    assert background == over.arrays["background"].ctypes.data
-    frame_in_time = SimpleNamespace(image=frame)
-    expected = BlurBackground().behind(frame_in_time, alpha).astype(int)  # type: ignore[arg-type]
-    difference = np.abs(over.arrays["background"].astype(int) - expected)
+    expected = np.empty_like(frame)
+    blur_background(frame, alpha, expected, radius_px)
+    (background,) = made_over(kernels, Over(blur=True, radius_px=radius_px), frame, alpha).run("blur")
+    difference = np.abs(background.astype(int) - expected)
     assert difference.max() <= 3 and difference.mean() <= 1
+    if radius_px == 0:
+        np.testing.assert_array_equal(background, frame)
 
 
 @pytest.mark.parametrize("coding", [BT709, BT601, Coding(full_range=True)], ids=["709", "601", "full range"])

@@ -7,30 +7,42 @@ from collections import deque
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from vmfm.runtime.graph import GRAPH, OUTPUTS, RESULT, Node, build_graph
+from vmfm.runtime.graph import GRAPH, OUTPUTS, RESULT, RESULTS, Node, Over, build_graph, inputs
 from vmfm.runtime.schedule import Schedule, plan
 
-options = st.tuples(st.sampled_from(OUTPUTS), st.booleans(), st.booleans(), st.booleans())
+results = st.lists(st.sampled_from(RESULTS), min_size=1, unique=True).map(tuple)
+options = st.tuples(st.booleans(), st.sampled_from(OUTPUTS), st.booleans(), st.booleans(), results, st.booleans())
 
 
 def make_schedule(option: tuple) -> Schedule:
-    output, refine, temporal, one_lane = option
-    return plan(build_graph(output, refine=refine, temporal=temporal), one_lane=one_lane)
+    one_lane, output, refine, temporal, deliver, blur = option
+    graph = build_graph(output, refine=refine, temporal=temporal, deliver=deliver, over=Over(blur=blur))
+    return plan(graph, one_lane=one_lane)
 
 
 class FakeDevice:
-    """Lanes are queues of (action, frame, node or name). A node takes time: it begins, and ends some steps later."""
+    """Lanes are queues of (action, frame, node or name). A node takes time: it begins, and ends some steps later.
+
+    What is handed in arrives on a lane of its own, and the lanes that read it wait for it.
+    """
 
     def __init__(self, schedule: Schedule) -> None:
         self.schedule = schedule
-        self.lanes: dict[str, deque] = {lane: deque() for lane in schedule.lanes}
-        self.running: dict[str, tuple[int, Node] | None] = dict.fromkeys(schedule.lanes)
+        lanes = ("upload", *schedule.lanes)
+        self.lanes: dict[str, deque] = {lane: deque() for lane in lanes}
+        self.running: dict[str, tuple[int, Node] | None] = dict.fromkeys(lanes)
         self.recorded: set[tuple[int, str]] = set()
         self.finished: list[tuple[int, str]] = []
-        order = [step.node for step in schedule.steps]
+        nodes = [step.node for step in schedule.steps]
+        self.uploads = [Node(f"upload {tensor}", (), (tensor,), "upload") for tensor in inputs(nodes)]
+        order = [*self.uploads, *nodes]
         self.sources = {node.name: sources_of(node, order) for node in order}
 
     def issue(self, frame: int) -> None:
+        for upload in self.uploads:
+            self.lanes["upload"] += [("run", frame, upload), ("record", frame, upload.name)]
+            for lane in self.schedule.readers(*upload.writes):
+                self.lanes[lane].append(("wait", frame, upload.name))
         for step in self.schedule.steps:
             for name in step.waits:
                 self.lanes[step.lane].append(("wait", frame, name))
@@ -90,7 +102,7 @@ def test_every_interleaving_is_sound(option: tuple, slots: int, frames: int, rng
             submitted += 1
         if (collected, schedule.last) in device.recorded:
             done = {name for frame, name in device.finished if frame == collected}
-            assert done == {step.node.name for step in schedule.steps}, "a slot would be reused while it is in use"
+            assert done == set(device.sources), "a slot would be reused while it is in use"
             collected += 1
             continue
         ready = device.ready()
@@ -114,7 +126,7 @@ def test_the_next_frame_starts_while_this_one_is_refined() -> None:
 
 @given(options)
 def test_one_lane_needs_no_waits(option: tuple) -> None:
-    schedule = make_schedule((*option[:3], True))
+    schedule = make_schedule((True, *option[1:]))
     assert len(schedule.lanes) == 1 and not any(step.waits for step in schedule.steps)
 
 
@@ -131,13 +143,29 @@ def test_graph_without_refinement_and_time() -> None:
     assert names[-3:] == ["fuse", "upsample", "deliver"]
 
 
+@pytest.mark.parametrize("wanted", RESULTS)
+def test_only_what_is_delivered_is_made(wanted: str) -> None:
+    names = {node.name for node in build_graph(deliver=(wanted,))}  # type: ignore[arg-type]
+    assert ("composite" in names) == (wanted == "picture")
+    assert "blur" not in names
+
+
+def test_a_background_is_handed_in_or_made() -> None:
+    assert inputs(build_graph(over=Over(blur=True))) == ("frame",)
+    assert inputs(build_graph(deliver=("picture",))) == ("frame", "background")
+    own = build_graph(deliver=("picture",), over=Over(blur=True, radius_px=9))
+    assert inputs(own) == ("frame",)
+    assert [node.over.radius_px for node in own if "background" in (*node.reads, *node.writes)] == [9, 9]
+
+
 def test_table_is_in_order_and_complete() -> None:
     written = {"frame"}
     for node in GRAPH:
         assert set(node.reads) <= written, node.name
         written |= set(node.writes)
     assert GRAPH[-1].writes == (RESULT,)
-    assert build_graph() == GRAPH
+    whole = build_graph(deliver=RESULTS, over=Over(blur=True))
+    assert [node.name for node in whole] == [node.name for node in GRAPH]
 
 
 def test_modality_nets_and_both_foreground_nets_have_lanes_of_their_own() -> None:

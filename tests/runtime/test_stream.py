@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from vmfm.runtime import BackendError, Bundle, FrameError, MattingStream, StreamError
 from vmfm.runtime.bundle import write_bundle
-from vmfm.runtime.graph import GRAPH, OUTPUTS, build_graph
+from vmfm.runtime.graph import OUTPUTS, RESULTS, Over, build_graph
 
 Disc = Callable[..., np.ndarray]
 
@@ -131,7 +131,8 @@ def test_timings_tell_every_node(tiny_bundle: Bundle, disc: Disc) -> None:
     with MattingStream(tiny_bundle) as stream:
         for _ in range(3):
             stream.step(disc())
-        assert {name: len(ms) for name, ms in stream.timings.milliseconds.items()} == {node.name: 3 for node in GRAPH}
+        timed = {name: len(ms) for name, ms in stream.timings.milliseconds.items()}
+        assert timed == {node.name: 3 for node in build_graph()}
         p50, p99 = stream.timings.percentiles(50, 99)["segmentation"]
         assert 0 < p50 <= p99
         stream.timings.clear()
@@ -145,6 +146,54 @@ def test_a_bad_frame_leaves_the_stream_usable(tiny_bundle: Bundle, disc: Disc) -
         with pytest.raises(FrameError, match="40000x1"):
             stream.step(np.zeros((1, 40_000, 3), np.uint8))
         assert stream.step(disc()).alpha.max() > 0.9
+
+
+def test_pictures_of_any_size_over_backgrounds_of_theirs(tiny_bundle: Bundle, disc: Disc) -> None:
+    with MattingStream(tiny_bundle, deliver=("picture",), temporal=False) as stream:
+        for size in [(120, 160), (160, 120), (120, 160), (1, 1), (9, 300)]:
+            frame, white = disc(size=size), np.full((*size, 3), 255, np.uint8)
+            matte = stream.step(frame, white)
+            assert matte.picture.shape == frame.shape and set(matte.results) == {"picture"}
+            outside = frame[..., 0] == 0
+            assert (matte.picture[outside] > 250).mean() > 0.9 if outside.any() else True
+        kept = matte.picture.copy()
+        stream.step(frame, np.zeros_like(frame))
+        np.testing.assert_array_equal(matte.picture, kept)
+        with pytest.raises(StreamError, match=r"holds picture and no alpha: open .* with 'alpha' in `deliver`"):
+            _ = matte.alpha
+
+
+def test_pictures_over_their_own_background_want_none(tiny_bundle: Bundle, disc: Disc) -> None:
+    with MattingStream(tiny_bundle, deliver=("alpha", "picture"), over=Over(blur=True)) as stream:
+        matte = stream.step(disc())
+        assert set(stream.timings.milliseconds) >= {"blur", "composite"}
+        assert matte.picture[matte.alpha < 0.05].max() < 60
+        with pytest.raises(FrameError, match="got a background"):
+            stream.step(disc(), disc())
+
+
+@pytest.mark.parametrize(
+    ("background", "says"),
+    [
+        (None, "got no background"),
+        (np.zeros((120, 161, 3), np.uint8), "background is 161x120 and the frame 160x120"),
+        (np.zeros((120, 160), np.uint8), "background is uint8"),
+    ],
+)
+def test_a_background_that_does_not_fit_leaves_the_stream_usable(
+    tiny_bundle: Bundle, disc: Disc, background: np.ndarray | None, says: str
+) -> None:
+    with MattingStream(tiny_bundle, deliver=RESULTS) as stream:
+        for _ in range(stream.slots + 1):
+            with pytest.raises(FrameError, match=says):
+                stream.step(disc(), background)
+        assert stream.step(disc(), disc()).picture.max() > 200
+
+
+def test_unknown_results_are_refused(tiny_bundle: Bundle) -> None:
+    for deliver in ((), ("alpha", "mask")):
+        with pytest.raises(ValueError, match="wanted one or more of .*picture"):
+            MattingStream(tiny_bundle, deliver=deliver)  # type: ignore[arg-type]
 
 
 def test_out_of_turn_is_told(tiny_bundle: Bundle, disc: Disc) -> None:

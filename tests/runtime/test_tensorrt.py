@@ -5,6 +5,7 @@ What a GPU would compute is not imitated. Whoever has one runs the conformance s
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,7 +20,7 @@ from vmfm.runtime.backends.tensorrt_flavor import Flavor, open_flavor
 from vmfm.runtime.cuda.driver import Device
 from vmfm.runtime.engines import EngineCache, EngineKey, tensor_shape
 from vmfm.runtime.gpus import Gpu, Gpus
-from vmfm.runtime.graph import GRAPH, NETS
+from vmfm.runtime.graph import GRAPH, NETS, Over, build_graph, inputs
 from vmfm.runtime.schedule import plan
 
 FRAME = np.full((72, 96, 3), 7, np.uint8)
@@ -34,6 +35,7 @@ class FakeCuda:
         self.calls: list[tuple] = []
         self.live: Counter[str] = Counter()
         self.fail_on: str | None = None
+        self.spared = 0  # calls of fail_on that still work
         self.Error = type("Error", (Exception,), {})
         address = iter(range(1 << 20, 1 << 40, 1 << 20))
         number = iter(range(1, 10_000))
@@ -93,13 +95,15 @@ class FakeCuda:
 
     def note(self, *call: object) -> None:
         if call[0] == self.fail_on:
-            raise self.Error("out of memory")
+            if not self.spared:
+                raise self.Error("out of memory")
+            self.spared -= 1
         self.calls.append(call)
 
     def pagelocked_empty(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
         cuda = self
-        self.live["pinned"] += 1
         self.note("allocate pinned", shape)
+        self.live["pinned"] += 1
 
         class Pinned(np.ndarray):
             def free(self) -> None:
@@ -214,10 +218,15 @@ def open_it(
 
 
 @pytest.fixture
-def stream(open_it: Callable, tiny_bundle: Bundle, monkeypatch) -> Iterator[MattingStream]:
+def open_stream(open_it: Callable, tiny_bundle: Bundle, monkeypatch) -> Iterator[Callable[..., MattingStream]]:
     monkeypatch.setattr("vmfm.runtime.stream.open_backend", lambda name, bundle, nodes: open_it(bundle, nodes))
-    with MattingStream(tiny_bundle, backend="tensorrt", slots=2) as stream:
-        yield stream
+    with ExitStack() as streams:
+        yield lambda **options: streams.enter_context(MattingStream(tiny_bundle, backend="tensorrt", **options))
+
+
+@pytest.fixture
+def stream(open_stream: Callable[..., MattingStream]) -> MattingStream:
+    return open_stream()
 
 
 def step(stream: MattingStream, cuda: FakeCuda) -> list[tuple]:
@@ -265,7 +274,56 @@ def test_lanes_wait_for_what_the_schedule_says(stream: MattingStream, cuda: Fake
         elif call[0] == "wait":
             assert recorded[call[2]] != call[1]
             waits += 1
-    assert waits == sum(len(step.waits) for step in plan(GRAPH).steps)
+    schedule = plan(build_graph())
+    readers = len(schedule.readers("frame"))  # which wait for its upload, as the download waits for the last lane
+    assert waits == sum(len(step.waits) for step in schedule.steps) + readers + 1
+
+
+@pytest.mark.parametrize("over", [Over(), Over(blur=True)], ids=["given", "own"])
+def test_pictures_stay_on_the_gpu_until_they_are_done(
+    open_stream: Callable[..., MattingStream], cuda: FakeCuda, over: Over
+) -> None:
+    """A still background is uploaded once to each slot, a moving one with its frame, and only pictures come back."""
+    stream = open_stream(deliver=("picture",), over=over)
+    graph = build_graph(deliver=("picture",), over=over)
+    still = None if over.blur else np.zeros_like(FRAME)
+
+    def flow(backgrounds: list[np.ndarray | None]) -> list[tuple]:
+        cuda.calls.clear()
+        for background in backgrounds:
+            if stream.in_flight == stream.slots:
+                stream.collect()
+            stream.submit(FRAME, background)
+        while stream.in_flight:
+            assert stream.collect().picture.shape == FRAME.shape
+        return list(cuda.calls)
+
+    flow([still] * 2)
+    calls = flow([still] * 5)
+    counts = Counter(call[0] for call in calls)
+    assert (counts["upload"], counts["download"], counts["synchronize event"]) == (5, 5, 5)
+    assert not [name for name in counts if name.startswith(("new", "allocate", "synchronize s", "synchronize a"))]
+    launched: dict[str, int] = {call[2]: call[1] for call in calls if call[0] == "launch"}
+    assert launched["composite"] == launched["fuse"] and ("enlarge_background" in launched) == over.blur
+    if "background" in inputs(graph):
+        moving = flow([np.zeros_like(FRAME) for _ in range(5)])
+        assert Counter(call[0] for call in moving)["upload"] == 10
+        assert len({call[1] for call in moving if call[0] == "upload"}) == 1
+
+
+def test_a_background_that_did_not_arrive_is_sent_again(
+    open_stream: Callable[..., MattingStream], cuda: FakeCuda
+) -> None:
+    stream = open_stream(deliver=("picture",), slots=1)
+    still = np.zeros_like(FRAME)
+    stream.step(FRAME, still)
+    cuda.fail_on = "upload"
+    with pytest.raises(BackendError, match="could not upload"):
+        stream.step(FRAME, still)
+    cuda.fail_on = None
+    cuda.calls.clear()
+    stream.step(FRAME, still)
+    assert [call[0] for call in cuda.calls].count("upload") == 2
 
 
 def test_contexts_are_bound_once_to_their_slot(
@@ -318,16 +376,23 @@ def test_a_net_that_fails_is_told_with_the_frame_and_forgotten_after(
     assert stream.step(FRAME).alpha.shape == FRAME.shape[:2]
 
 
-def test_without_memory_nothing_stays_allocated(stream: MattingStream, cuda: FakeCuda) -> None:
-    cuda.fail_on = "allocate pinned"
+@pytest.mark.parametrize("nth", [1, 2, 3])
+def test_without_memory_nothing_stays_allocated(open_stream: Callable, cuda: FakeCuda, nth: int) -> None:
+    """Whichever of the pinned arrays, of frame, background and picture, does not fit any more."""
+    stream = open_stream(deliver=("picture",))
+    cuda.fail_on, cuda.spared = "allocate pinned", nth - 1
     with pytest.raises(BackendError, match="memory is full"):
-        stream.submit(FRAME)
-    assert cuda.live["buffers"] == 0
+        stream.submit(FRAME, FRAME)
+    assert cuda.live["buffers"] == cuda.live["pinned"] == 0
+    cuda.fail_on = None
+    assert stream.step(FRAME, FRAME).picture.shape == FRAME.shape
 
 
-def test_closing_frees_everything(stream: MattingStream, cuda: FakeCuda, tmp_path: Path) -> None:
-    stream.step(FRAME)
-    stream.step(np.zeros((96, 72, 3), np.uint8))
+def test_closing_frees_everything(open_stream: Callable, cuda: FakeCuda, tmp_path: Path) -> None:
+    stream = open_stream(deliver=("alpha", "picture"))
+    stream.step(FRAME, FRAME)
+    turned = np.zeros((96, 72, 3), np.uint8)
+    stream.step(turned, turned)
     stream.close()
     stream.close()
     assert cuda.live["buffers"] == 0 and cuda.live["pinned"] == 0
@@ -336,7 +401,7 @@ def test_closing_frees_everything(stream: MattingStream, cuda: FakeCuda, tmp_pat
 
 def test_nodes_are_timed_by_the_gpu(stream: MattingStream) -> None:
     stream.step(FRAME)
-    assert set(stream.timings.milliseconds) == {node.name for node in GRAPH}
+    assert set(stream.timings.milliseconds) == {node.name for node in build_graph()}
     assert {ms.tolist()[0] for ms in stream.timings.milliseconds.values()} == {1.5}
 
 

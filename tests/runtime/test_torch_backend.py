@@ -15,11 +15,13 @@ from onnx import TensorProto, helper
 from vmfm.runtime.backends import open_backend, torch_backend
 from vmfm.runtime.backends.base import SlotShape
 from vmfm.runtime.backends.torch_nets import OnnxNet
+from vmfm.runtime.blur import blur_background
 from vmfm.runtime.bundle import Bundle, shipped_bundles
+from vmfm.runtime.composite import composite
 from vmfm.runtime.cuda.launch import Kernels
 from vmfm.runtime.errors import BackendError
 from vmfm.runtime.gpus import Gpu, Gpus
-from vmfm.runtime.graph import GRAPH, NETS, Node
+from vmfm.runtime.graph import GRAPH, NETS, RESULTS, Node, Over
 from vmfm.runtime.stream import MattingStream
 
 SHAPE = SlotShape((120, 160), (96, 128), 8)
@@ -181,6 +183,24 @@ def test_the_gpu_side_mattes_like_the_cpu(fake_torch: FakeTorch, tiny_bundle: Bu
         assert set(ours.timings.milliseconds) == {node.name for node in ours._backend.nodes}
 
 
+@pytest.mark.parametrize("over", [Over(), Over(linear=True), Over(blur=True)], ids=str)
+def test_the_gpu_side_composites_as_defined(fake_torch: FakeTorch, tiny_bundle: Bundle, disc, over: Over) -> None:
+    frames = [disc((90, 131), (40 + 2 * i, 60), 25) for i in range(5)] + [disc((131, 90)), disc((9, 7))[::-1]]
+    still = np.random.default_rng(0).integers(0, 256, frames[0].shape, np.uint8)
+    still.flags.writeable = False
+    with MattingStream(tiny_bundle, backend="torch", deliver=RESULTS, over=over) as stream:
+        for frame in frames:
+            background = still if frame.shape == still.shape else frame[::-1, ::-1]
+            matte = stream.step(frame, None if over.blur else background)
+            if over.blur:
+                background = np.empty_like(frame)
+                blur_background(np.ascontiguousarray(frame), matte.alpha, background)
+            expected = composite(frame, matte.alpha, background, linear=over.linear)
+            difference = np.abs(matte.picture.astype(int) - expected)
+            assert difference.max() <= 3 and difference.mean() <= 1
+        assert set(stream.timings.milliseconds) == {node.name for node in stream._backend.nodes} >= {"composite"}
+
+
 def test_several_frames_in_flight_and_a_trace(fake_torch: FakeTorch, tiny_bundle: Bundle, disc) -> None:
     frames = [disc(radius=radius) for radius in (10, 20, 30, 40)]
     with MattingStream(tiny_bundle, backend="torch", temporal=False, slots=2) as stream:
@@ -222,6 +242,19 @@ def test_a_node_that_fails_is_told_with_its_frame(fake_torch: FakeTorch, tiny_bu
             stream.step(disc())
         slot.graphs["depth"].replay = replay
         stream.step(disc())
+
+
+def test_a_background_that_did_not_arrive_is_sent_again(fake_torch: FakeTorch, tiny_bundle: Bundle, disc) -> None:
+    frame, white = disc(), np.full((120, 160, 3), 255, np.uint8)
+    with MattingStream(tiny_bundle, backend="torch", deliver=("picture",), slots=1) as stream:
+        stream.step(frame, np.zeros_like(white))
+        uploaded = stream._backend._slots[0].uploaded["background"]
+        uploaded.record = lambda stream: fail()
+        for _ in range(2):
+            with pytest.raises(BackendError, match="went astray"):
+                stream.step(frame, white)
+        del uploaded.record
+        assert stream.step(frame, white).picture[0, 0].tolist() == [255, 255, 255]
 
 
 def fail() -> None:
