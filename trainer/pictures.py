@@ -7,7 +7,9 @@ from pathlib import Path
 import torch
 from vmfm.trainer.data.compose import Composer
 from vmfm.trainer.data.folders import samples
+from vmfm.trainer.data.samples import Sample
 from vmfm.trainer.data.store import Store
+from vmfm.trainer.data.things import Things
 from vmfm.trainer.errors import TrainerError
 from vmfm.trainer.recipe import Recipe, Source
 from vmfm.trainer.stages import Stage
@@ -18,11 +20,16 @@ class Pictures:
 
     def __init__(self, recipe: Recipe, data: Path, device: torch.device) -> None:
         self.recipe, self.device = recipe, device
-        self.stores = [
-            (source, _store(source, data, recipe.side_px, device))
+        found = [
+            (source, _samples(source, data))
             for source in recipe.sources
             if not source.optional or (data / source.path).is_dir()
         ]
+        self.stores = [
+            (source, Store(pictures, recipe.side_px, device)) for source, pictures in found if source.kind != "things"
+        ]
+        loose = [(pictures, source.share) for source, pictures in found if source.kind == "things"]
+        self.things = Things(loose, device) if loose else None
         backgrounds = [store for source, store in self.stores if source.kind == "backgrounds"]
         if not backgrounds:
             raise TrainerError(f"the recipe {recipe.name} names no source of kind backgrounds; cut-outs need one")
@@ -30,7 +37,8 @@ class Pictures:
 
     def composer(self, stage: Stage) -> Composer:
         """Of batches for this stage."""
-        return Composer([(store, source.share) for source, store in self._of(stage)], self.backgrounds, self.device)
+        sources = [(store, source.share) for source, store in self._of(stage)]
+        return Composer(sources, self.backgrounds, self.device, self.things, self.recipe.chances)
 
     def sized(self, stage: Stage) -> Stage:
         """The stage with its length in steps, where the recipe gives it in epochs."""
@@ -46,9 +54,11 @@ class Pictures:
         return chosen
 
 
-def _store(source: Source, data: Path, side: int, device: torch.device) -> Store:
+def _samples(source: Source, data: Path) -> list[Sample]:
     hints = {key: data / path for key in ("labels", "taught", "objects") if (path := getattr(source, key))}
     found = samples(source.kind, data / source.path, exclude=source.exclude, **hints)
     if not found:
-        raise TrainerError(f"no {source.kind} pictures in {data / source.path}; see the README for the layout of data")
-    return Store(found, side, device)
+        raise TrainerError(
+            f"no {source.kind} in {data / source.path}; see trainer/data/README.md for the layout of data"
+        )
+    return found

@@ -1,12 +1,13 @@
 """A recipe: one TOML file that says what to train, on what, and how."""
 
 import tomllib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from vmfm.trainer.config import NetConfig, net_config
+from vmfm.trainer.data.compose import Chances
 from vmfm.trainer.data.folders import READERS
 from vmfm.trainer.errors import TrainerError
 from vmfm.trainer.plain import build
@@ -18,7 +19,7 @@ from vmfm.trainer.turn import PRECISIONS
 class Source:
     """One folder of data below --data: its kind (a reader in data/folders.py) and its share of every batch.
 
-    labels: the folder of masks that cut-outs came from. taught, objects: folders of hints for what is not labelled.
+    Of kind "things", the share is that of all things pasted. labels: the folder of masks that cut-outs came from. taught, objects: folders of hints for what is not labelled.
     exclude: names to leave out. optional: go on without it where it is missing.
     """
 
@@ -40,6 +41,7 @@ class Recipe:
     net: NetConfig
     sources: tuple[Source, ...]
     stages: tuple[Stage, ...]
+    chances: Chances = field(default_factory=Chances)  # of what happens to pictures when batches are composed
     seed: int = 1
     side_px: int = 512  # pictures are kept at this many pixels on their longer side
     start: str | None = None  # a checkpoint to begin from, instead of the ImageNet encoder
@@ -72,9 +74,10 @@ def load_recipe(name_or_path: str) -> Recipe:
 def _recipe(name: str, values: dict[str, Any]) -> Recipe:
     net = net_config(values.pop("net", None))
     defaults, stages, sources = (values.pop(key, None) for key in ("stage_defaults", "stage", "source"))
+    chances = build(Chances, values.pop("chances", {}), "the table chances")
     if not stages or not sources:
         raise TrainerError("it has no [[stage]]" if not stages else "it has no [[source]]")
-    values = {"name": name, "net": net, "stages": (), "sources": ()} | values
+    values = {"name": name, "net": net, "stages": (), "sources": (), "chances": chances} | values
     recipe = build(Recipe, values, "the recipe")
     if recipe.precision not in (None, *PRECISIONS):
         raise TrainerError(f"precision is {recipe.precision!r}; wanted one of {', '.join(PRECISIONS)}")

@@ -11,6 +11,7 @@ from vmfm.trainer.data.interactions import Point
 from vmfm.trainer.data.samples import Grip, Sample
 from vmfm.trainer.data.store import Placement, Store
 from vmfm.trainer.data.things import Things
+from vmfm.trainer.errors import TrainerError
 
 CPU = torch.device("cpu")
 SIDE = 128
@@ -236,6 +237,11 @@ def test_a_part_is_what_it_is_in_the_whole_batch(fine, parts):
         for field in fields(whole):
             joined = torch.cat([getattr(part, field.name) for part in made])
             torch.testing.assert_close(joined, getattr(whole, field.name), atol=1e-6, rtol=0, msg=field.name)
+
+
+def test_what_is_no_probability():
+    with pytest.raises(TrainerError, match="the chance of shadow is 30"):
+        Chances(shadow=30)
 
 
 def test_shares():

@@ -15,13 +15,17 @@ from vmfm.trainer.data.motion import shake
 from vmfm.trainer.data.samples import PLANES
 from vmfm.trainer.data.store import MAX_POINTS, Store
 from vmfm.trainer.data.things import Things
+from vmfm.trainer.errors import TrainerError
 
 DETAIL = 2  # pictures are drawn at twice the nets' size: what the refinement sees, and antialiasing for the nets
 
 
 @dataclass(frozen=True)
 class Chances:
-    """How often, from 0 to 1, something happens to a picture that is composed; jpeg: to any picture."""
+    """How often, from 0 to 1, something happens to a picture that is composed; jpeg: to any picture.
+
+    Raises TrainerError on a number that is no probability.
+    """
 
     held: float = 0.15  # a thing is put before the person, where its holder held it: foreground
     beside: float = 0.3  # a thing stands beside the person: background
@@ -30,6 +34,10 @@ class Chances:
     shadow: float = 0.3  # the foreground's shadow lies on the background
     motion: float = 0.15  # the foreground, the background or both move during the exposure
     jpeg: float = 0.3
+
+    def __post_init__(self) -> None:
+        if wrong := [name for name, p in vars(self).items() if not 0 <= p <= 1]:
+            raise TrainerError(f"the chance of {wrong[0]} is {vars(self)[wrong[0]]}; wanted 0 to 1")
 
 
 @dataclass(frozen=True)
