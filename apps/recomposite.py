@@ -2,8 +2,8 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from vmfm.apps.media.frames import Frame, MediaInfo
 from vmfm.apps.media.reader import open_reader
 from vmfm.apps.media.writer import Writer, open_writer
 from vmfm.apps.pipeline import Feed, Sink, queue_depth
-from vmfm.runtime import Matte, MattingStream, Result, estimate_foreground
+from vmfm.runtime import BackendError, Matte, MattingStream, Result, estimate_foreground
 
 # A frame in the queues: 3 bytes of RGB, the same again of a picture, alpha and deviation as float32.
 _BYTES_PER_PIXEL = 3 + 3 + 4 + 4
@@ -59,7 +59,7 @@ def recomposite(
 ) -> Done:
     """Run one job to its end; nothing is left under the target names if it does not get there.
 
-    stream: one that delivers results_for(job, background), over background.over. background: None keeps the
+    stream: one that delivers results_for([job], background), over background.over. background: None keeps the
     foreground with its alpha. audio: copy the sound. salvage: step over damage in the source. on_start, on_frame:
     called with the source's info, and per frame done.
     Raises MediaError for the files, BackendError for the device.
@@ -80,7 +80,7 @@ def recomposite(
         )
         frames = stack.enter_context(Feed(reader, depth))
         placed = stack.enter_context(Feed(_placed(frames, background), depth))
-        for frame, matte in in_flight(stream, placed):
+        for frame, matte in stack.enter_context(closing(in_flight(stream, placed))):
             painter.put((frame, matte))
             frames_done += 1
             on_frame()
@@ -89,16 +89,24 @@ def recomposite(
 
 def in_flight(
     stream: MattingStream, placed: Iterable[tuple[Frame, np.ndarray | None]]
-) -> Iterator[tuple[Frame, Matte]]:
-    """From frames with their backgrounds, frames with their mattes, in order, keeping every slot of the stream busy."""
+) -> Generator[tuple[Frame, Matte], None, None]:
+    """From frames with their backgrounds, frames with their mattes, in order, keeping every slot of the stream busy.
+
+    However it ends, nothing is left in flight.
+    """
     waiting: deque[Frame] = deque()
-    for frame, background in placed:
-        if len(waiting) == stream.slots:
+    try:
+        for frame, background in placed:
+            if len(waiting) == stream.slots:
+                yield waiting.popleft(), stream.collect()
+            stream.submit(frame.image, background)
+            waiting.append(frame)
+        while waiting:
             yield waiting.popleft(), stream.collect()
-        stream.submit(frame.image, background)
-        waiting.append(frame)
-    while waiting:
-        yield waiting.popleft(), stream.collect()
+    finally:
+        while stream.in_flight:
+            with suppress(BackendError):
+                stream.collect()
 
 
 def _placed(frames: Iterable[Frame], background: Background | None) -> Iterator[tuple[Frame, np.ndarray | None]]:

@@ -72,6 +72,24 @@ def test_leaving_early_stops_the_threads_and_drops_what_waits():
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("vmfm-")]
 
 
+def test_feeds_in_a_row_pass_items_errors_and_the_end():
+    def source():
+        yield from range(20)
+        raise ValueError("source")
+
+    seen = []
+    with (
+        pytest.raises(ValueError, match="source"),
+        Feed(source(), 2) as first,
+        Feed((2 * n for n in first), 2) as second,
+    ):
+        seen.extend(second)
+    assert seen == list(range(0, 40, 2))
+    with Feed(iter(range(1_000_000)), 2) as first, Feed((n for n in first), 2) as second:
+        assert next(iter(second)) == 0
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("vmfm-")]
+
+
 def test_the_source_runs_ahead_by_the_depth_and_no_further():
     made = []
 

@@ -95,6 +95,20 @@ def test_an_unreadable_source_does_not_stop_the_others(vmfm, look, tmp_path):
     assert [path.name for path in (tmp_path / "o").iterdir()] == ["good.png"]
 
 
+def test_a_source_that_breaks_off_does_not_stop_the_others(vmfm, make_video, look, tmp_path):
+    """Its last frames are still in flight when it does."""
+    (tmp_path / "many").mkdir()
+    whole = make_video(tmp_path / "whole.mkv", pts=range(0, 240, 2))
+    (tmp_path / "many" / "cut.mkv").write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    make_video(tmp_path / "many" / "good.mp4", size=(64, 48))
+    status, out, err = vmfm("recomposite", "many", "-o", "o", "--background", "#00FF00")
+    assert status == 1
+    assert "many/cut.mkv is damaged" in err.replace("\n", " ")
+    assert "good.mp4: 12 frames" in out
+    for number, picture in enumerate(look.pictures(tmp_path / "o" / "good.mp4")):
+        assert np.abs(picture[24, 16 + 2 * number].astype(int) - (250, 0, 0)).max() < 40
+
+
 def test_without_background_the_result_is_transparent(vmfm, look, make_video, tmp_path):
     cv2.imwrite(str(tmp_path / "in.png"), look.draw(160, 96, 0)[..., ::-1])
     assert vmfm("recomposite", "in.png", "-o", "o.png")[0] == 0
