@@ -145,7 +145,7 @@ def evaluate(
     """Score ``target`` (a bundle's name or folder, or a folder of alpha PNGs) on one split of ``data``.
 
     ``clips`` is a folder of videos with their true alphas; ``data/clips`` is used where it is there. ``only`` keeps the
-    named sets. ``pictures`` keeps thumbnails for the HTML report. Raises TrainerError, or the runtime's errors.
+    named sets. ``pictures`` keeps small pictures for the HTML report. Raises TrainerError, or the runtime's errors.
     """
     _refuse_checkpoint(target)
     cases = _keep(list_cases(data, split), only)
@@ -176,7 +176,7 @@ def evaluate(
     if videos:
         with predictor(temporal=settings.temporal) as moving:
             for clip in videos:
-                scored.append(Scored("clip", clip.name, score_clip(moving.clip(clip), clip.truths())))
+                scored.append(score_video(moving, clip, pictures))
                 progress(len(scored), total)
     facts["seconds"] = round(time.perf_counter() - started, 1)
     return Evaluation(Path(target).name, facts, tuple(summarise(scored)))
@@ -190,8 +190,16 @@ def score_case(predictor: Predictor, case: Case, pictures: bool = False) -> Scor
         raise TrainerError(
             f"the alpha of {case.name} is {alpha.shape} and its image {picture.frame.shape[:2]}; they must match"
         )
-    shown = report.thumbnails(picture.frame, alpha, picture.truth) if pictures else ()
+    shown = (report.strip(picture.frame, alpha, picture.truth),) if pictures else ()
     return Scored(case.dataset, case.name, score_picture(alpha, picture), shown)
+
+
+def score_video(predictor: Predictor, clip: Clip, pictures: bool = False) -> Scored:
+    """Matte one clip and score it; with its worst frames, if ``pictures``."""
+    alphas, worst = predictor.clip(clip), report.WorstFrames()
+    if pictures:
+        alphas = worst.watch(alphas, clip)
+    return Scored("clip", clip.name, score_clip(alphas, clip.truths()), worst.strips())
 
 
 def save_inputs(data: Path, folder: Path, *, split: str = "dev", only: Iterable[str] = ()) -> int:

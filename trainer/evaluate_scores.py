@@ -44,13 +44,21 @@ WORST_BY = ("sad", "iou", "person_recall")
 
 
 @dataclass(frozen=True)
+class Strip:
+    """A frame in a row of small JPEG files: input, truth, matte, difference, on green."""
+
+    caption: str
+    pictures: tuple[bytes, ...] = field(repr=False)
+
+
+@dataclass(frozen=True)
 class Scored:
-    """The scores of one case; ``thumbnails`` are JPEG bytes (input, alpha, truth, on green), empty unless asked for."""
+    """The scores of one case; ``strips`` show it, a clip by its worst frames; empty unless asked for."""
 
     dataset: str
     name: str
     scores: Scores
-    thumbnails: tuple[bytes, ...] = ()
+    strips: tuple[Strip, ...] = ()
 
 
 @dataclass(frozen=True)

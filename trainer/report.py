@@ -2,19 +2,24 @@
 
 import base64
 import html
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
+from vmfm.trainer import metrics
 from vmfm.trainer.errors import TrainerError
-from vmfm.trainer.evaluate_scores import METRICS, Scored, Summary, metric
+from vmfm.trainer.evaluate_scores import METRICS, Scored, Strip, Summary, metric
+from vmfm.trainer.evaluate_sets import Clip
 from vmfm.trainer.files import encode, write_whole
 
 GREEN = (0, 177, 64)  # RGB
 THUMBNAIL_PX = 192
 WORST_SHOWN = 12
+FRAMES_SHOWN = 4  # of a clip
+STRETCH = 12  # frames: neighbours are wrong in the same way, so one of them is enough
 GAP_PX = 4
+CAPTIONS = ("input", "truth", "matte", "difference", "on green")  # of a strip's pictures
 
 
 def contact_sheet(rows: Sequence[Sequence[np.ndarray]], path: str | Path, cell_px: int = 256) -> Path:
@@ -64,10 +69,44 @@ def over_green(frame: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     return np.round(frame * opacity + np.array(GREEN, np.float32) * (1 - opacity)).astype(np.uint8)
 
 
-def thumbnails(frame: np.ndarray, alpha: np.ndarray, truth: np.ndarray) -> tuple[bytes, ...]:
-    """Input, alpha, truth, and the frame over green: small JPEG files."""
-    pictures = frame, alpha, truth, over_green(frame, alpha)
-    return tuple(encode(fit(as_rgb(picture), THUMBNAIL_PX), ".jpg") for picture in pictures)
+def difference(alpha: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """(H, W, 3) uint8: white where both agree, red where the matte keeps too much, blue where it cuts too much away.
+
+    alpha, truth (H, W): uint8, bool or float in [0, 1].
+    """
+    excess = as_rgb(alpha).astype(np.int16)[..., 0] - as_rgb(truth)[..., 0]
+    more, less = excess.clip(min=0), (-excess).clip(min=0)
+    return 255 - np.dstack([less, more + less, more]).astype(np.uint8)
+
+
+def strip(frame: np.ndarray, alpha: np.ndarray, truth: np.ndarray, caption: str = "") -> Strip:
+    """The frame (H, W, 3) and its matte and truth (H, W) in a row of small pictures."""
+    pictures = frame, truth, alpha, difference(alpha, truth), over_green(frame, alpha)
+    return Strip(caption, tuple(encode(fit(as_rgb(picture), THUMBNAIL_PX), ".jpg") for picture in pictures))
+
+
+class WorstFrames:
+    """Looks on while a clip is scored, and keeps its worst frames: of each stretch of STRETCH frames one at most."""
+
+    def __init__(self) -> None:
+        self._worst: dict[int, tuple[float, Strip]] = {}  # by the number of the stretch
+
+    def watch(self, alphas: Iterable[np.ndarray], clip: Clip) -> Iterator[np.ndarray]:
+        """The same alphas, (H, W) each."""
+        frames, truths = clip.frames(), clip.truths()
+        for index, alpha in enumerate(alphas):
+            frame, truth = next(frames, None), next(truths, None)
+            if frame is not None and truth is not None:
+                error, place = metrics.sad(alpha, truth), index // STRETCH
+                if place not in self._worst or error > self._worst[place][0]:
+                    shown = strip(frame, alpha, truth, f"frame {index}: sad {number(error)}")
+                    self._worst[place] = error, shown
+            yield alpha
+
+    def strips(self) -> tuple[Strip, ...]:
+        """The worst frames seen so far, worst first."""
+        ordered = sorted(self._worst.values(), key=lambda seen: -seen[0])
+        return tuple(shown for _, shown in ordered[:FRAMES_SHOWN])
 
 
 def html_report(title: str, facts: Mapping[str, object], summaries: Sequence[Summary]) -> str:
@@ -90,13 +129,15 @@ def html_report(title: str, facts: Mapping[str, object], summaries: Sequence[Sum
 <h1>{html.escape(title)}</h1>
 <dl>{facts_list}</dl>
 <table><thead><tr><th>set</th><th>cases</th>{head}</tr></thead><tbody>{table}</tbody></table>
+<p>The worst cases of every set first. Difference: <b class="more">red</b> is kept though it should go,
+<b class="less">blue</b> is cut away though it should stay.</p>
 {"".join(_worst(family) for family in families)}
 </html>
 """
 
 
 def _worst(summary: Summary) -> str:
-    shown = [case for case in summary.worst_first() if case.thumbnails][:WORST_SHOWN]
+    shown = [case for case in summary.worst_first() if case.strips][:WORST_SHOWN]
     if not shown:
         return ""
     name = html.escape(summary.dataset)
@@ -104,15 +145,19 @@ def _worst(summary: Summary) -> str:
 
 
 def _case(case: Scored) -> str:
-    captions = ("input", "alpha", "truth", "on green")
+    scores = " · ".join(f"{metric(k).title} {number(v)}" for k, v in case.scores.items() if v is not None)
+    strips = "".join(_strip(shown, case.name) for shown in case.strips)
+    return f"<section><h3>{html.escape(case.name)}</h3><p>{scores}</p>{strips}</section>"
+
+
+def _strip(shown: Strip, name: str) -> str:
     images = "".join(
-        f'<figure><img alt="{caption} of {html.escape(case.name)}" '
+        f'<figure><img alt="{caption} of {html.escape(name)}" '
         f'src="data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}">'
         f"<figcaption>{caption}</figcaption></figure>"
-        for caption, jpeg in zip(captions, case.thumbnails, strict=False)
+        for caption, jpeg in zip(CAPTIONS, shown.pictures, strict=True)
     )
-    scores = " · ".join(f"{metric(k).title} {number(v)}" for k, v in case.scores.items() if v is not None)
-    return f"<section><h3>{html.escape(case.name)}</h3><p>{scores}</p><div>{images}</div></section>"
+    return (f"<p>{html.escape(shown.caption)}</p>" if shown.caption else "") + f"<div>{images}</div>"
 
 
 def markdown_table(rows: Sequence[Sequence[str]]) -> str:
@@ -139,5 +184,6 @@ th:first-child, td:first-child { text-align: left }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: 0 1rem } dd { margin: 0 }
 section { margin: 1.2rem 0 } h3, section p { margin: 0; font-size: .9rem; color: #555 }
 section div { display: flex; flex-wrap: wrap; gap: .5rem } figure { margin: 0 }
-figcaption { font-size: .75rem; color: #777 }
+figcaption { font-size: .75rem; color: #777 } figure img { border: 1px solid #ddd; max-width: 100% }
+.more { color: #c00 } .less { color: #00c }
 """

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from rich.console import Console
 from vmfm.trainer.errors import TrainerError
-from vmfm.trainer.evaluate import FunctionPredictor, Settings, StreamPredictor, evaluate, score_case
+from vmfm.trainer.evaluate import FunctionPredictor, Settings, StreamPredictor, evaluate, score_case, score_video
 from vmfm.trainer.evaluate_scores import METRICS, Scored, metric, score_clip, summarise
 from vmfm.trainer.evaluate_sets import cover, list_cases, list_clips
 from vmfm.trainer.evaluate_table import table_of
-from vmfm.trainer.report import as_rgb, contact_sheet
+from vmfm.trainer.report import as_rgb, contact_sheet, difference, html_report, strip
 
 SIZE = 96
 PERSON = np.zeros((SIZE, SIZE), np.uint8)
@@ -153,7 +153,7 @@ class TestEvaluate:
         assert scores["summary"]["person_object"]["iou"] == 1
         assert sorted(case["name"] for case in scores["cases"]) == ["000010", "000110", "ccp_2", "coco_1", "coco_3"]
         page = (tmp_path / "scores.html").read_text()
-        assert page.count("data:image/jpeg;base64,") == 5 * 4
+        assert page.count("data:image/jpeg;base64,") == 5 * 5
         assert "http" not in page  # the page needs nothing from elsewhere
         console = Console(width=100, record=True)
         console.print(table_of("scores", result.summaries))
@@ -172,7 +172,7 @@ class TestPredictors:
         scored = score_case(FunctionPredictor(lambda frame: np.ones(frame.shape[:2], np.float32)), case, pictures=True)
         assert scored.scores["object_recall"] == 1
         assert scored.scores["leak"] == pytest.approx(1000)
-        assert len(scored.thumbnails) == 4
+        assert [strip.caption for strip in scored.strips] == [""] and len(scored.strips[0].pictures) == 5
 
     def test_the_stream_forgets_between_pictures_and_not_within_a_clip(self, data, clips):
         calls = []
@@ -233,6 +233,29 @@ class TestClips:
         assert [summary.dataset for summary in result.summaries] == ["person", "clip"]
         assert result.summaries[1].means["dtssd"] == 0
 
+    def test_the_page_shows_the_worst_frames_of_a_clip_first(self, tmp_path):
+        def save(name, widths):
+            writer = cv2.VideoWriter(str(tmp_path / name), cv2.VideoWriter_fourcc(*"FFV1"), 24, (SIZE, SIZE))
+            for width in widths:
+                frame = np.zeros((SIZE, SIZE, 3), np.uint8)
+                frame[:, :width] = 255
+                writer.write(frame)
+            writer.release()
+
+        save("walk.avi", [0] * 40)
+        save("walk_alpha.avi", [2] * 14 + [30] + [5] * 15 + [20] * 10)
+        (clip,) = list_clips(tmp_path)
+        nothing = FunctionPredictor(lambda frame: np.zeros(frame.shape[:2], np.float32))
+        scored = score_video(nothing, clip, pictures=True)
+        # the worst of every 12 frames: 0..11, 12..23, 24..35, 36..39
+        assert [strip.caption for strip in scored.strips] == [
+            "frame 14: sad 2.880", "frame 30: sad 1.920", "frame 36: sad 1.920", "frame 0: sad 0.192",
+        ]  # fmt: skip
+        assert scored.scores == score_video(nothing, clip).scores
+        page = html_report("walk", {}, summarise([scored]))
+        assert page.count("<img") == 4 * 5
+        assert page.index("frame 14") < page.index("frame 30") < page.index("frame 0:")
+
     def test_a_folder_without_pairs(self, tmp_path):
         with pytest.raises(TrainerError, match="true alpha"):
             list_clips(tmp_path)
@@ -255,6 +278,29 @@ class TestSummaries:
         assert len({m.name for m in METRICS}) == len(METRICS)
         with pytest.raises(TrainerError, match="dtssd"):
             metric("psnr")
+
+
+class TestPage:
+    def test_worst_first_and_no_more_than_twelve_of_a_set(self):
+        frame = np.zeros((20, 20, 3), np.uint8)
+        shown = (strip(frame, frame[..., 0], frame[..., 0]),)
+        cases = [Scored("a", f"case{i:02}", {"sad": float(i % 7 * 3 + i)}, shown) for i in range(15)]
+        page = html_report("a", {}, summarise(cases))
+        expected = sorted(cases, key=lambda case: -case.scores["sad"])
+        places = [page.find(f"<h3>{case.name}</h3>") for case in expected]
+        assert places[:12] == sorted(places[:12]) and min(places[:12]) > 0
+        assert places[12:] == [-1, -1, -1]
+
+    def test_the_difference_tells_too_much_from_too_little(self):
+        alpha, truth = np.array([[255, 0, 128, 77]], np.uint8), np.array([[0, 255, 128, 77]], np.uint8)
+        assert difference(alpha, truth).tolist() == [[[255, 0, 0], [0, 0, 255], [255] * 3, [255] * 3]]
+        assert np.array_equal(
+            difference(alpha.astype(np.float32) / 255, truth > 100)[0, :2], [[255, 0, 0], [0, 0, 255]]
+        )
+
+    def test_names_are_text_and_not_markup(self):
+        page = html_report("<b>", {"k": "<i>"}, summarise([Scored("a", "<u>", {"sad": 1.0}, ())]))
+        assert "<b>" not in page.replace('<b class="', "") and "<i>" not in page and "<u>" not in page
 
 
 class TestContactSheet:
