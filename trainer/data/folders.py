@@ -8,7 +8,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from vmfm.trainer.data.interactions import Box, lone_point, pair_point, points_of
+from vmfm.trainer.data.interactions import Box, points_of, points_of_render, xywh
 from vmfm.trainer.data.samples import Grip, Sample
 from vmfm.trainer.errors import TrainerError
 
@@ -51,22 +51,15 @@ def rendered(folder: Path, name: str, _: dict) -> Sample:
     facts = json.loads((folder / f"{name}.json").read_text())
     rgba = read(folder / f"{name}_fg.webp", cv2.IMREAD_UNCHANGED)
     depth = _grey(folder / f"{name}_depth.png").astype(np.float32)
-    first = facts["person_mask"]["bbox"]
-    points = [pair_point(_xywh(o.get("person_bbox", first)), _xywh(o["bbox"])) for o in facts["objects"]]
     return Sample(
         name,
         rgb=np.ascontiguousarray(rgba[..., :3]),
         alpha=np.ascontiguousarray(rgba[..., 3]),
         person=_grey(folder / f"{name}_person.png"),
         depth=_before_nothing(depth, depth > 0),
-        points=points or [lone_point(_xywh(first))],
+        points=points_of_render(facts),
         cutout=True,
     )
-
-
-def _xywh(corners: list[int]) -> tuple[int, int, int, int]:
-    x0, y0, x1, y1 = corners
-    return x0, y0, x1 - x0, y1 - y0
 
 
 def cutouts(folder: Path, name: str, entry: dict) -> Sample:
@@ -269,7 +262,7 @@ def _things(folder: Path, labels: Path | None, split: str) -> Iterator[tuple[str
         for name in _scenes(folder, split):
             facts = json.loads((folder / f"{name}.json").read_text())
             if len(facts["objects"]) == 1 and not facts["seated"]:  # a seat lies behind the person, not before
-                yield name, {"holder": _xywh(facts["person_mask"]["bbox"]), "box": _xywh(facts["objects"][0]["bbox"])}
+                yield name, {"holder": xywh(facts["person_mask"]["bbox"]), "box": xywh(facts["objects"][0]["bbox"])}
 
 
 def _hinted(alpha: np.ndarray, unknown: np.ndarray, name: str, entry: dict) -> tuple[np.ndarray, np.ndarray]:

@@ -12,12 +12,16 @@ FLOOR = 0.035  # smallest sigma, as a share of sqrt(H W); the published radius i
 
 
 class Point(NamedTuple):
-    """A peak at (x, y) pixels of the source picture; `span` (width, height) sets its size; `confidence` in [0, 1]."""
+    """A peak at (x, y) pixels of the source picture; `span` (width, height) sets its size; `confidence` in [0, 1].
+
+    height: of the person, pixels.
+    """
 
     x: float
     y: float
     span: tuple[float, float]
     confidence: float = 1.0
+    height: float = 0.0
 
 
 Box = tuple[float, float, float, float]  # x, y, width, height in pixels
@@ -26,12 +30,12 @@ Box = tuple[float, float, float, float]  # x, y, width, height in pixels
 def pair_point(person: Box, thing: Box, confidence: float = 1.0) -> Point:
     """The midpoint of the two box centres, as wide as the box that the centres span."""
     (px, py), (tx, ty) = _center(person), _center(thing)
-    return Point((px + tx) / 2, (py + ty) / 2, (abs(px - tx), abs(py - ty)), confidence)
+    return Point((px + tx) / 2, (py + ty) / 2, (abs(px - tx), abs(py - ty)), confidence, person[3])
 
 
 def lone_point(person: Box) -> Point:
     """A person without an object peaks at his or her own centre."""
-    return Point(*_center(person), span=(person[2] / 2, person[3] / 2))
+    return Point(*_center(person), span=(person[2] / 2, person[3] / 2), height=person[3])
 
 
 def gaussian_radius(width: float, height: float, iou: float = IOU) -> float:
@@ -90,3 +94,16 @@ def points_of(entry: dict, weigh: bool) -> list[Point]:
     ]
     busy = {p["person"] for p in pairs}
     return points + [lone_point(p["box"]) for i, p in enumerate(persons) if i not in busy]
+
+
+def points_of_render(facts: dict) -> list[Point]:
+    """Points of one render, from its `.json`."""
+    first = facts["person_mask"]["bbox"]
+    points = [pair_point(xywh(thing.get("person_bbox", first)), xywh(thing["bbox"])) for thing in facts["objects"]]
+    return points or [lone_point(xywh(first))]
+
+
+def xywh(corners: list[int]) -> Box:
+    """A box given as x0, y0, x1, y1."""
+    x0, y0, x1, y1 = corners
+    return x0, y0, x1 - x0, y1 - y0
