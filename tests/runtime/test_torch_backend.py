@@ -133,6 +133,8 @@ class FakeTorch:
         return torch.device("cpu")
 
     def empty(self, *size: Any, pin_memory: bool = False, **options: Any) -> torch.Tensor:
+        if pin_memory:
+            self.check("pinned host memory")
         return torch.empty(*size, **options)
 
     def zeros(self, *size: Any, **options: Any) -> torch.Tensor:
@@ -222,15 +224,24 @@ def test_several_frames_in_flight_and_a_trace(fake_torch: FakeTorch, tiny_bundle
     [
         ("CUDA out of memory. Tried to allocate 2.00 GiB", "GPU's memory is full"),
         ("synchronize: an illegal memory access was encountered", "context is lost"),
+        ("pinned host memory: out of memory", "GPU's memory is full"),
     ],
 )
-def test_failures_are_told(fake_torch: FakeTorch, tiny_bundle: Bundle, disc, failing: str, told: str) -> None:
-    with MattingStream(tiny_bundle, backend="torch") as stream:
+@pytest.mark.parametrize("opened", [False, True], ids=["in the first frame", "later"])
+def test_failures_are_told(
+    fake_torch: FakeTorch, tiny_bundle: Bundle, disc, failing: str, told: str, opened: bool
+) -> None:
+    """And leave the slot free for the next frame."""
+    with MattingStream(tiny_bundle, backend="torch", deliver=("picture",), slots=1) as stream:
+        if opened:
+            stream.step(disc(), disc())
         fake_torch.failing = failing
-        with pytest.raises(BackendError, match=told):
-            stream.step(disc())
+        turned = disc(size=(160, 120))  # needs another slot; what is open allocates nothing but its results
+        for frame in (turned, turned):
+            with pytest.raises(BackendError, match=told):
+                stream.step(frame, frame)
         fake_torch.failing = ""
-        stream.step(disc())
+        stream.step(disc(), disc())
 
 
 def test_a_node_that_fails_is_told_with_its_frame(fake_torch: FakeTorch, tiny_bundle: Bundle, disc) -> None:
@@ -242,6 +253,18 @@ def test_a_node_that_fails_is_told_with_its_frame(fake_torch: FakeTorch, tiny_bu
             stream.step(disc())
         slot.graphs["depth"].replay = replay
         stream.step(disc())
+
+
+def test_no_room_for_a_picture_is_told_with_its_frame(fake_torch: FakeTorch, tiny_bundle: Bundle, disc) -> None:
+    frame = disc()
+    with MattingStream(tiny_bundle, backend="torch", deliver=("picture",), slots=1) as stream:
+        expected = stream.step(frame, frame).picture
+        fake_torch.failing = "pinned host memory: out of memory"
+        stream.submit(frame, frame)
+        with pytest.raises(BackendError, match="GPU's memory is full"):
+            stream.collect()
+        fake_torch.failing = ""
+        np.testing.assert_array_equal(stream.step(frame, frame).picture, expected)
 
 
 def test_a_background_that_did_not_arrive_is_sent_again(fake_torch: FakeTorch, tiny_bundle: Bundle, disc) -> None:
