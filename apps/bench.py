@@ -4,7 +4,6 @@ import hashlib
 import itertools
 import json
 import platform
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -16,12 +15,15 @@ from vmfm.apps.media.atomic import replacing
 from vmfm.apps.media.errors import write_errors
 from vmfm.apps.media.logs import silence_codecs
 from vmfm.apps.media.reader import open_reader
-from vmfm.apps.speed import Percentiles, Speed, time_in_flight, time_steps, warm_up
-from vmfm.runtime import Bundle, FrameError, MattingStream, composite
+from vmfm.apps.session import FRAMES_IN_FLIGHT
+from vmfm.apps.speed import Speed, time_in_flight, time_steps, warm_up
+from vmfm.runtime import Bundle, FrameError, MattingStream
+from vmfm.runtime.graph import Result
 
+MATTE: tuple[Result, ...] = ("alpha", "deviation")
+PICTURE: tuple[Result, ...] = ("picture",)
 _STANDARD = (720, 1280)
 _WARM_UP_FRAMES = 5
-_COMPOSITES = 20
 _MADE_UP_FRAMES = 12
 _KEPT_BYTES = 256 << 20  # frames that are kept decoded, so that decoding is not timed
 _LIBRARIES = ("numpy", "opencv-python", "openvino")
@@ -52,7 +54,6 @@ class Case:
     net_height: int
     lanes: Speed
     one_lane: Speed | None  # the same with nothing side by side, where that was asked for
-    composite_ms: Percentiles  # over a still background, on the CPU
 
 
 @dataclass(frozen=True)
@@ -68,21 +69,25 @@ class Report:
     nets: tuple[str, ...]
     frames: int
     source: str
+    delivers: tuple[str, ...]  # what is taken from the stream for each frame
     cases: tuple[Case, ...]
 
 
-def measure(bundle: str, backend: str, workload: Workload, *, one_lane: bool = False) -> Report:
-    """Times both modes for every size, and again on one lane. Raises BundleError, BackendError, FrameError, ReadError."""
+def measure(bundle: str, backend: str, workload: Workload, *, picture: bool = False, one_lane: bool = False) -> Report:
+    """Times both modes for every size. Raises BundleError, BackendError, FrameError or ReadError.
+
+    picture: finished pictures over a still background, in place of mattes. one_lane: again with nothing side by side.
+    """
     silence_codecs()
     clips = list(_clips(workload))
-    with MattingStream(bundle, backend=backend) as stream:
-        lanes = [_time(stream, clip, workload.frames) for clip in clips]
-        composites = [_time_composite(stream, clip, workload.frames) for clip in clips]
+    delivers = PICTURE if picture else MATTE
+    with MattingStream(bundle, backend=backend, deliver=delivers, slots=FRAMES_IN_FLIGHT) as stream:
+        lanes = [_time(stream, clip, workload.frames, picture) for clip in clips]
         opened, name, note = stream.bundle, stream.backend_name, stream.backend_note
     alone: list[Speed | None] = [None] * len(clips)
     if one_lane:
-        with MattingStream(opened, backend=backend, one_lane=True) as stream:
-            alone = [_time(stream, clip, workload.frames) for clip in clips]
+        with MattingStream(opened, backend=backend, deliver=delivers, slots=FRAMES_IN_FLIGHT, one_lane=True) as stream:
+            alone = [_time(stream, clip, workload.frames, picture) for clip in clips]
     return Report(
         versions={name: version(name) for name in ("vmfm", *_LIBRARIES)} | {"python": platform.python_version()},
         computer=f"{_processor()}, {platform.system()} {platform.machine()}",
@@ -93,7 +98,8 @@ def measure(bundle: str, backend: str, workload: Workload, *, one_lane: bool = F
         nets=tuple(name for name in lanes[0].low_latency.nodes_ms if name in opened.nets),
         frames=workload.frames,
         source=str(workload.source or "made up"),
-        cases=tuple(_case(opened, *timed) for timed in zip(clips, lanes, alone, composites, strict=True)),
+        delivers=delivers,
+        cases=tuple(_case(opened, *timed) for timed in zip(clips, lanes, alone, strict=True)),
     )
 
 
@@ -110,25 +116,18 @@ def _size(text: str) -> tuple[int, int]:
     return int(height), int(width)
 
 
-def _case(bundle: Bundle, clip: list[np.ndarray], lanes: Speed, alone: Speed | None, composites: Percentiles) -> Case:
+def _case(bundle: Bundle, clip: list[np.ndarray], lanes: Speed, alone: Speed | None) -> Case:
     height, width = clip[0].shape[:2]
     net_height, net_width = bundle.net_size(height, width)
-    return Case(width, height, net_width, net_height, lanes, alone, composites)
+    return Case(width, height, net_width, net_height, lanes, alone)
 
 
-def _time(stream: MattingStream, clip: list[np.ndarray], frames: int) -> Speed:
-    warm_up(stream, _take(clip, max(_WARM_UP_FRAMES, 2 * stream.slots)))
-    return Speed(time_steps(stream, _take(clip, frames)), time_in_flight(stream, _take(clip, frames)))
-
-
-def _time_composite(stream: MattingStream, clip: list[np.ndarray], frames: int) -> Percentiles:
-    matte, background = stream.step(clip[0]), clip[0][::-1].copy()
-    milliseconds = []
-    for _ in range(min(_COMPOSITES, frames)):
-        started = time.perf_counter()
-        composite(matte.frame, matte.alpha, background)
-        milliseconds.append((time.perf_counter() - started) * 1000)
-    return Percentiles.of(milliseconds)
+def _time(stream: MattingStream, clip: list[np.ndarray], frames: int, picture: bool) -> Speed:
+    background = clip[0][::-1].copy() if picture else None
+    warm_up(stream, _take(clip, max(_WARM_UP_FRAMES, 2 * stream.slots)), background)
+    return Speed(
+        time_steps(stream, _take(clip, frames), background), time_in_flight(stream, _take(clip, frames), background)
+    )
 
 
 def _take(clip: list[np.ndarray], count: int) -> Iterator[np.ndarray]:

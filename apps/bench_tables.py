@@ -12,7 +12,7 @@ def print_report(report: Report) -> None:
     """A table of frames per second and latencies, and one of where the time goes, on stdout."""
     console = Console(highlight=False, markup=False)
     console.print(f"{report.bundle} ({report.bundle_sha256[:12]}) on {report.backend}: {report.backend_note}")
-    console.print(f"{report.frames} frames ({report.source}); {report.computer}")
+    console.print(f"{report.frames} frames ({report.source}) to {' and '.join(report.delivers)}; {report.computer}")
     console.print(_modes(report))
     for case in report.cases:
         if case.one_lane is not None:
@@ -51,14 +51,13 @@ def _gain(case: Case, one_lane: Speed) -> str:
 
 
 def _rows(report: Report) -> Table:
-    """Medians in milliseconds: of every row of the graph, of the composite on the CPU, and summed per lane."""
+    """Medians in milliseconds: of every row of the graph, and summed per lane."""
     heads = (f"{case.width}x{case.height} {mode}" for case in report.cases for mode in ("one at a time", "in flight"))
     table = Table(Column("p50 ms of row", no_wrap=True), "", *heads)
     modes = [mode for case in report.cases for mode in (case.lanes.low_latency, case.lanes.throughput)]
     for row in modes[0].nodes_ms:
         table.add_row(row, "net" if row in report.nets else "", *(f"{mode.nodes_ms[row].p50:.2f}" for mode in modes))
-    composites = (cell for case in report.cases for cell in (f"{case.composite_ms.p50:.2f}", ""))
-    table.add_row("composite", "CPU", *composites, end_section=True)
+    table.add_section()
     for lane in modes[0].lanes_ms:
         table.add_row(f"lane {lane}", "sum", *(f"{mode.lanes_ms[lane]:.2f}" for mode in modes))
     return table

@@ -76,6 +76,9 @@ def bench(
         Path | None,
         typer.Option(help="Time on this video's frames, at its own size or the given ones.", show_default=False),
     ] = None,
+    picture: Annotated[
+        bool, typer.Option("--picture", help="Time finished pictures over a still background, instead of mattes.")
+    ] = False,
     one_lane: Annotated[
         bool, typer.Option("--one-lane", help="Also time with nothing side by side: what running nets in lanes buys.")
     ] = False,
@@ -85,7 +88,7 @@ def bench(
     from vmfm.apps.bench import Workload, measure, write_report
     from vmfm.apps.bench_tables import print_report
 
-    report = measure(bundle, backend, Workload.parse(size or [], frames, input), one_lane=one_lane)
+    report = measure(bundle, backend, Workload.parse(size or [], frames, input), picture=picture, one_lane=one_lane)
     print_report(report)
     if json is not None:
         write_report(report, json)

@@ -15,7 +15,7 @@ from vmfm.apps.media.logs import silence_codecs
 from vmfm.apps.recomposite import Done, recomposite, results_for
 from vmfm.runtime import MattingStream, Over
 
-_FRAMES_IN_FLIGHT = 3  # one in the nets, one refined and composited, one coming or going
+FRAMES_IN_FLIGHT = 3  # one in the nets, one refined and composited, one coming or going
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def run_jobs(jobs: list[Job], settings: Settings) -> bool:
             backend=settings.backend,
             deliver=results_for(jobs, background),
             over=replace(background.over if background else Over(), linear=settings.linear),
-            slots=_FRAMES_IN_FLIGHT,
+            slots=FRAMES_IN_FLIGHT,
         ) as stream,
         _progress() as progress,
     ):

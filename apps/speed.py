@@ -68,29 +68,32 @@ class Speed:
     throughput: Mode  # submit() and collect(): all slots in flight
 
 
-def warm_up(stream: MattingStream, frames: Iterable[np.ndarray]) -> None:
-    """Runs frames in flight, so that every slot is open and every library has settled."""
+def warm_up(stream: MattingStream, frames: Iterable[np.ndarray], background: np.ndarray | None = None) -> None:
+    """Runs frames in flight, so that every slot is open and every library has settled.
+
+    background: for streams whose pictures are put over one that is handed in; here and below a still one.
+    """
     for frame in frames:
         if stream.in_flight == stream.slots:
             stream.collect()
-        stream.submit(frame)
+        stream.submit(frame, background)
     while stream.in_flight:
         stream.collect()
 
 
-def time_steps(stream: MattingStream, frames: Iterable[np.ndarray]) -> Mode:
+def time_steps(stream: MattingStream, frames: Iterable[np.ndarray], background: np.ndarray | None = None) -> Mode:
     """Frame after frame, each waited for."""
     stream.timings.clear()
     latencies = []
     started = time.perf_counter()
     for frame in frames:
         submitted = time.perf_counter()
-        stream.step(frame)
+        stream.step(frame, background)
         latencies.append(_ms_since(submitted))
     return Mode.of(stream, 1, time.perf_counter() - started, latencies)
 
 
-def time_in_flight(stream: MattingStream, frames: Iterable[np.ndarray]) -> Mode:
+def time_in_flight(stream: MattingStream, frames: Iterable[np.ndarray], background: np.ndarray | None = None) -> Mode:
     """As many frames in flight as the stream has slots, up to the last one collected."""
     stream.timings.clear()
     submitted: deque[float] = deque()
@@ -105,7 +108,7 @@ def time_in_flight(stream: MattingStream, frames: Iterable[np.ndarray]) -> Mode:
         if stream.in_flight == stream.slots:
             collect()
         submitted.append(time.perf_counter())
-        stream.submit(frame)
+        stream.submit(frame, background)
     while submitted:
         collect()
     return Mode.of(stream, stream.slots, time.perf_counter() - started, latencies)

@@ -18,7 +18,7 @@ def test_both_modes_are_timed_for_every_size(vmfm, tmp_path) -> None:
     for case in report["cases"]:
         assert f"{case['width']}x{case['height']}" in out and f"{case['net_width']}x{case['net_height']}" in out
         assert case["one_lane"] is None
-        for mode, in_flight in (("low_latency", 1), ("throughput", 2)):
+        for mode, in_flight in (("low_latency", 1), ("throughput", 3)):
             measured = case["lanes"][mode]
             assert measured["fps"] > 0 and measured["frames_in_flight"] == in_flight
             assert 0 < measured["latency_ms"]["p50"] <= measured["latency_ms"]["p95"] <= measured["latency_ms"]["p99"]
@@ -41,6 +41,17 @@ def test_one_lane_takes_what_its_rows_take(vmfm, tmp_path) -> None:
     alone = json.loads((tmp_path / "report.json").read_text())["cases"][0]["one_lane"]
     latencies, rows = alone["low_latency"]["latency_ms"], alone["low_latency"]["nodes_ms"]
     assert latencies["mean"] >= sum(times["mean"] for times in rows.values())  # nothing ran beside anything
+
+
+def test_pictures_are_composited_in_the_stream(vmfm, tmp_path) -> None:
+    assert vmfm("bench", *TINY)[0] == 0
+    matte = json.loads((tmp_path / "report.json").read_text())
+    status, out, _ = vmfm("bench", *TINY, "--picture")
+    assert status == 0 and "to picture" in out
+    picture = json.loads((tmp_path / "report.json").read_text())
+    rows, more = (report["cases"][0]["lanes"]["throughput"]["nodes_ms"] for report in (matte, picture))
+    assert set(more) - set(rows) == {"composite"} and not set(rows) - set(more)
+    assert (matte["delivers"], picture["delivers"]) == (["alpha", "deviation"], ["picture"])
 
 
 def test_a_video_is_timed_at_its_own_size_or_another(vmfm, make_video, tmp_path) -> None:
