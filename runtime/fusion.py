@@ -1,24 +1,44 @@
-"""Complementary fusion: per pixel, the foreground net with the lower deviation counts more."""
+"""Complementary fusion: in every region, the foreground net with the lower deviation counts more."""
 
+import cv2
 import numpy as np
 
-SOFTNESS = 0.05  # deviations that differ by this much weigh e : 1
+SOFTNESS = 0.05  # regions whose deviations differ by this much weigh e : 1
 DRAW = 2.0  # where both are as sure but one says foreground and one background, the lower alpha weighs e^DRAW : 1
+REACH = 0.028  # of a region, of the root of the nets' area: which net is right is no matter of single pixels
 
 
-def fuse(alphas: list[np.ndarray], deviations: list[np.ndarray], alpha: np.ndarray, deviation: np.ndarray) -> None:
-    """Fills alpha and deviation, float32 (1, 1, h, w), with sum w_m alpha_m and sum w_m deviation_m.
+def reach_px(height: int, width: int) -> int:
+    """Pixels around a pixel of nets' size (height, width) whose deviations decide with it."""
+    return round(REACH * (height * width) ** 0.5)
 
-    alphas, deviations: one or two maps (1, 1, h, w) in [0, 1]; w = softmax over m of -deviation_m / SOFTNESS - DRAW * alpha_m.
-    The second term settles a draw: half an alpha would leave a ghost of the background in the picture.
+
+def fuse(
+    alphas: list[np.ndarray],
+    deviations: list[np.ndarray],
+    alpha: np.ndarray,
+    deviation: np.ndarray,
+    doubt: np.ndarray,
+) -> None:
+    """Fills alpha and deviation with sum w_m alpha_m and sum w_m deviation_m, and doubt.
+
+    alphas, deviations: one or two maps, all float32 (1, 1, h, w) in [0, 1]; w = softmax over m of -mean(deviation_m) /
+    SOFTNESS - DRAW * alpha_m, the mean over the box of reach_px around each pixel. The second term settles a draw: half
+    an alpha would leave a ghost of the background in the picture. doubt: the deviation or, where that is more, how far
+    the two mattes are apart: one of them is wrong there, however sure it may be.
     """
     if len(alphas) == 1:
         np.clip(alphas[0], 0, 1, out=alpha)
         np.clip(deviations[0], 0, 1, out=deviation)
+        np.copyto(doubt, deviation)
         return
-    first, second = deviations
+    reach = reach_px(*alpha.shape[2:])
+    difference = cv2.blur(
+        (deviations[0] - deviations[1])[0, 0], (2 * reach + 1, 2 * reach + 1), borderType=cv2.BORDER_REFLECT
+    )
+    np.subtract(*alphas, out=doubt)
     # |difference| <= 1, so the exponent stays below 1 / SOFTNESS + DRAW
-    weight = np.exp((first - second) / SOFTNESS + DRAW * (alphas[0] - alphas[1]))
+    weight = np.exp(difference / SOFTNESS + DRAW * doubt)
     weight += 1
     np.reciprocal(weight, out=weight)  # softmax of two is a sigmoid: the first map's weight
     for (a, b), out in ((alphas, alpha), (deviations, deviation)):
@@ -26,3 +46,5 @@ def fuse(alphas: list[np.ndarray], deviations: list[np.ndarray], alpha: np.ndarr
         out *= weight
         out += b
         np.clip(out, 0, 1, out=out)
+    np.abs(doubt, out=doubt)
+    np.maximum(doubt, deviation, out=doubt)

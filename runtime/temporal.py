@@ -7,19 +7,19 @@ import cv2
 import numpy as np
 
 MOST = 0.8  # weight of the previous matte where everything speaks for it
-SURE, UNSURE = 0.05, 0.3  # deviation: at or below SURE the new matte stands, from UNSURE on it may be outweighed
+SURE, UNSURE = 0.05, 0.3  # doubt: at or below SURE the new matte stands, from UNSURE on it may be outweighed
 STILL, MOVED = 0.012, 0.035  # colour change, of 1, in any channel near the pixel: from MOVED on the new matte stands
 
 
-def trust_in_previous(image: np.ndarray, previous_image: np.ndarray, deviation: np.ndarray) -> np.ndarray:
+def trust_in_previous(image: np.ndarray, previous_image: np.ndarray, doubt: np.ndarray) -> np.ndarray:
     """How much the previous matte counts, float32 (h, w) in [0, MOST].
 
-    image, previous_image: float32 (1, 3, h, w) in [0, 1]; deviation: float32 (1, 1, h, w) in [0, 1].
+    image, previous_image: float32 (1, 3, h, w) in [0, 1]; doubt: float32 (1, 1, h, w) in [0, 1], as fuse gives it.
     """
     change = np.abs(image[0] - previous_image[0]).max(axis=0)
     # What moved next to a pixel may be about to change it: look at the 5x5 neighbourhood's largest change.
     change = cv2.dilate(change, np.ones((5, 5), np.uint8))
-    unsure = _ramp(deviation[0, 0], SURE, UNSURE)
+    unsure = _ramp(doubt[0, 0], SURE, UNSURE)
     still = 1 - _ramp(change, STILL, MOVED)
     return MOST * unsure * still
 

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-RADIUS_PX, EDGE_CONTRAST, PATCH_PX, SOFTNESS, DRAW = 1, 0.03, 16, 0.05, 2.0
+RADIUS_PX, EDGE_CONTRAST, PATCH_PX, SOFTNESS, DRAW, REACH = 1, 0.03, 16, 0.05, 2.0, 0.028
 
 
 def luminance(image: Tensor) -> Tensor:
@@ -17,10 +17,20 @@ def luminance(image: Tensor) -> Tensor:
 
 
 def fuse(alpha_s: Tensor, deviation_s: Tensor, alpha_d: Tensor, deviation_d: Tensor) -> tuple[Tensor, Tensor]:
-    """(alpha, deviation): per pixel mostly the net with the lower deviation; in a draw, the lower alpha."""
-    alpha, deviation = torch.stack((alpha_s, alpha_d)), torch.stack((deviation_s, deviation_d))
-    weights = torch.softmax(-deviation / SOFTNESS - DRAW * alpha, dim=0)
-    return (weights * alpha).sum(0), (weights * deviation).sum(0)
+    """(alpha, deviation): in every region mostly the net with the lower deviation; in a draw, the lower alpha."""
+    surer = _box(deviation_s - deviation_d, round(REACH * (alpha_s.shape[-2] * alpha_s.shape[-1]) ** 0.5))
+    weight = torch.sigmoid(-surer / SOFTNESS - DRAW * (alpha_s - alpha_d))
+    return torch.lerp(alpha_d, alpha_s, weight), torch.lerp(deviation_d, deviation_s, weight)
+
+
+def _box(x: Tensor, radius: int) -> Tensor:
+    """Means over (2 radius + 1)^2 pixels, the border mirrored with its edge; (N, 1, H, W), radius up to H and W."""
+    if radius == 0:
+        return x
+    for axis in (2, 3):
+        first, last = x.narrow(axis, 0, radius), x.narrow(axis, x.shape[axis] - radius, radius)
+        x = torch.cat((first.flip(axis), x, last.flip(axis)), axis)
+    return F.avg_pool2d(x, 2 * radius + 1, stride=1)
 
 
 def guided_upsample(alpha: Tensor, image: Tensor, fine_image: Tensor) -> Tensor:

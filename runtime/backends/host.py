@@ -141,7 +141,7 @@ class HostBackend(Backend):
     def _fuse(self, slot: HostSlot, node: Node) -> None:
         alphas = [slot.tensors[name] for name in node.reads if name.startswith("alpha")]
         deviations = [slot.tensors[name] for name in node.reads if name.startswith("deviation")]
-        fuse(alphas, deviations, slot.tensors["alpha_net"], slot.tensors["deviation_net"])
+        fuse(alphas, deviations, *(slot.tensors[name] for name in node.writes))
 
     def _upsample(self, slot: HostSlot, node: Node) -> None:
         upsample(*(slot.tensors[name] for name in (*node.reads, *node.writes)))

@@ -114,19 +114,29 @@ KERNEL preprocess(const u8* frame, int height, int width, Net* image, int h, int
 // ---------------------------------------------------------------------------------------------- fuse
 
 // alpha_d is null where a single foreground net is wanted.
-KERNEL fuse(const Net* alpha_s, const Net* deviation_s, const Net* alpha_d, const Net* deviation_d, float* alpha,
-            float* deviation, int count, float softness, float draw) {
+// How much surer the second net is, pixel by pixel. One thread per pixel.
+KERNEL compare(const Net* deviation_s, const Net* deviation_d, float* difference, int count) {
+    int i = across();
+    if (i < count) difference[i] = load(&deviation_s[i]) - load(&deviation_d[i]);
+}
+
+// difference: summed over boxes, which softness makes up for; alpha_d, deviation_d and difference are 0 for one net alone.
+KERNEL fuse(const Net* alpha_s, const Net* deviation_s, const Net* alpha_d, const Net* deviation_d,
+            const float* difference, float* alpha, float* deviation, float* doubt, int count, float softness,
+            float draw) {
     int i = across();
     if (i >= count) return;
-    float a = load(&alpha_s[i]), deviates = load(&deviation_s[i]);
+    float a = load(&alpha_s[i]), deviates = load(&deviation_s[i]), apart = 0;
     if (alpha_d) {
         float b = load(&alpha_d[i]), other = load(&deviation_d[i]);
-        float weight = 1 / (1 + expf((deviates - other) / softness + draw * (a - b)));
+        float weight = 1 / (1 + expf(difference[i] / softness + draw * (a - b)));
+        apart = fabsf(a - b);
         a = b + weight * (a - b);
         deviates = other + weight * (deviates - other);
     }
     alpha[i] = unit(a);
     deviation[i] = unit(deviates);
+    doubt[i] = fmaxf(deviation[i], apart);
 }
 
 // ---------------------------------------------------------------------------------------------- upsample
@@ -286,7 +296,7 @@ KERNEL scatter(float* alpha, int height, int width, const Net* refined, const in
 
 // ---------------------------------------------------------------------------------------------- temporal
 
-KERNEL trust_in_previous(const Net* image, const Net* previous, const float* deviation, float* trust, int h, int w,
+KERNEL trust_in_previous(const Net* image, const Net* previous, const float* doubt, float* trust, int h, int w,
                          float most, float sure, float unsure, float still, float moved) {
     int x = across(), y = down();
     if (x >= w || y >= h) return;
@@ -297,7 +307,7 @@ KERNEL trust_in_previous(const Net* image, const Net* previous, const float* dev
                 int i = (c * h + row) * w + column;
                 change = fmaxf(change, fabsf(load(&image[i]) - load(&previous[i])));
             }
-    trust[y * w + x] = most * ramp(deviation[y * w + x], sure, unsure) * (1 - ramp(change, still, moved));
+    trust[y * w + x] = most * ramp(doubt[y * w + x], sure, unsure) * (1 - ramp(change, still, moved));
 }
 
 KERNEL blend_previous(float* alpha, const float* previous, const float* trust, int h, int w, int height, int width) {

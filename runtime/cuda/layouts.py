@@ -45,6 +45,8 @@ def cells(shape: SlotShape) -> int:
 def _scratch(node: Node, shape: SlotShape) -> Layout:
     size = shape.frame_size
     match node.name:
+        case "fuse":
+            return {name: (shape.net_size, np.float32) for name in ("difference", "difference_blurring")}
         case "upsample":
             return {"slope": (shape.net_size, np.float32), "offset": (shape.net_size, np.float32)}
         case "select":

@@ -40,10 +40,19 @@ class Operations:
         return (self._prepare("preprocess", (w, h), "frame", *self._shape.frame_size, "image", h, w, halved),)
 
     def _fuse(self, node: Node) -> tuple[Launch, ...]:
-        count = math.prod(self._shape.net_size)
-        reads = [self._at[name] for name in node.reads] + [0] * (4 - len(node.reads))
+        (h, w), count = self._shape.net_size, math.prod(self._shape.net_size)
+        if len(node.reads) == 2:
+            alone = (*node.reads, 0, 0, 0, *node.writes, count, 1.0, 0.0)
+            return (self._prepare("fuse", (count,), *alone),)
+        reach = fusion.reach_px(h, w)
+        softness = fusion.SOFTNESS * (2 * reach + 1) ** 2  # the boxes hold sums
+        deviations = [name for name in node.reads if name.startswith("deviation")]
+        both = (*node.reads, "difference", *node.writes, count, softness, fusion.DRAW)
         return (
-            self._prepare("fuse", (count,), *reads, "alpha_net", "deviation_net", count, fusion.SOFTNESS, fusion.DRAW),
+            self._prepare("compare", (count,), *deviations, "difference", count),
+            self._prepare("blur_rows", (w, h, 1), "difference", "difference_blurring", h, w, reach, 0.0),
+            self._prepare("blur_columns", (w, h, 1), "difference_blurring", "difference", h, w, reach, 0.0),
+            self._prepare("fuse", (count,), *both),
         )
 
     def _upsample(self, node: Node) -> tuple[Launch, ...]:
@@ -83,7 +92,7 @@ class Operations:
         kept = ("image", "previous_image", values, "alpha", "previous_alpha", pixels)
         return (
             self._prepare(
-                "trust_in_previous", (w, h), "image", "previous_image", "deviation_net", "trust", h, w, *limits
+                "trust_in_previous", (w, h), "image", "previous_image", "doubt", "trust", h, w, *limits
             ),
             self._prepare("blend_previous", (width, height), "alpha", "previous_alpha", "trust", h, w, height, width),
             self._prepare("remember", (max(values, pixels),), *kept),  # the last one, and all that a first frame needs

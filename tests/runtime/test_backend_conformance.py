@@ -128,10 +128,10 @@ def test_preprocess(bench: Bench) -> None:
 
 def test_fuse(bench: Bench) -> None:
     h = bench.host
-    alpha, deviation = bench.empty("alpha_net"), bench.empty("deviation_net")
-    fuse([h["alpha_s"], h["alpha_d"]], [h["deviation_s"], h["deviation_d"]], alpha, deviation)
-    for got, expected in zip(bench.run("fuse"), (alpha, deviation), strict=True):
-        np.testing.assert_allclose(got, expected, atol=ATOL)
+    expected = [bench.empty(name) for name in ("alpha_net", "deviation_net", "doubt")]
+    fuse([h["alpha_s"], h["alpha_d"]], [h["deviation_s"], h["deviation_d"]], *expected)
+    for got, wanted in zip(bench.run("fuse"), expected, strict=True):
+        np.testing.assert_allclose(got, wanted, atol=ATOL)
 
 
 def test_upsample(bench: Bench) -> None:
@@ -173,7 +173,7 @@ def test_temporal(bench: Bench) -> None:
     second = bench.random("alpha")
     bench.write("alpha", second.copy())
     expected, image = second.copy(), bench.host["image"]
-    blend_previous(expected, first, trust_in_previous(image, image, bench.host["deviation_net"]), np.empty_like(first))
+    blend_previous(expected, first, trust_in_previous(image, image, bench.host["doubt"]), np.empty_like(first))
     (alpha,) = bench.run("temporal")
     np.testing.assert_allclose(alpha, expected, atol=2 * ATOL)
     assert np.abs(expected - second).max() > 0.01

@@ -90,15 +90,16 @@ def test_preprocess(bench: Bench) -> None:
 
 def test_fuse(bench: Bench) -> None:
     b = bench.before
-    alpha, deviation = np.empty_like(b["alpha_net"]), np.empty_like(b["alpha_net"])
-    fuse([b["alpha_s"], b["alpha_d"]], [b["deviation_s"], b["deviation_d"]], alpha, deviation)
-    for got, expected in zip(bench.run("fuse"), (alpha, deviation), strict=True):
-        np.testing.assert_allclose(got, expected, atol=1e-6)
+    expected = [np.empty_like(b["alpha_net"]) for _ in range(3)]
+    fuse([b["alpha_s"], b["alpha_d"]], [b["deviation_s"], b["deviation_d"]], *expected)
+    for got, wanted in zip(bench.run("fuse"), expected, strict=True):
+        np.testing.assert_allclose(got, wanted, atol=1e-5)
 
 
 def test_fuse_of_one_net(kernels: Kernels) -> None:
     bench = Bench(kernels, SHAPES["landscape"], build_graph("d"))
-    alpha, deviation = bench.run("fuse")
+    alpha, deviation, doubt = bench.run("fuse")
+    np.testing.assert_array_equal(doubt, deviation)
     np.testing.assert_array_equal(alpha, bench.before["alpha_d"])
     np.testing.assert_array_equal(deviation, bench.before["deviation_d"])
 
@@ -159,7 +160,7 @@ def test_temporal(bench: Bench) -> None:
     b = bench.before
     image = np.clip(b["previous_image"] + 0.02 * (b["image"] > 0.5), 0, 1).astype(np.float16)
     bench.arrays["image"][:] = image
-    trust = trust_in_previous(image.astype(np.float32), b["previous_image"], b["deviation_net"])
+    trust = trust_in_previous(image.astype(np.float32), b["previous_image"], b["doubt"])
     expected = b["alpha"].copy()
     blend_previous(expected, b["previous_alpha"].copy(), trust, np.empty_like(expected))
     (alpha,) = bench.run("temporal")

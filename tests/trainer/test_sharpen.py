@@ -16,17 +16,17 @@ def test_the_same_constants():
     assert sharpen.RADIUS_PX == upsample.RADIUS_PX
     assert sharpen.EDGE_CONTRAST == upsample.EDGE_CONTRAST
     assert sharpen.PATCH_PX == patches.PATCH_PX
-    assert (sharpen.SOFTNESS, sharpen.DRAW) == (fusion.SOFTNESS, fusion.DRAW)
+    assert (sharpen.SOFTNESS, sharpen.DRAW, sharpen.REACH) == (fusion.SOFTNESS, fusion.DRAW, fusion.REACH)
 
 
 def test_fuse(rng):
-    alphas, deviations = (list(rng.random((2, 1, 1, 8, 12), np.float32)) for _ in range(2))
-    alpha, deviation = np.empty_like(alphas[0]), np.empty_like(alphas[0])
-    fusion.fuse(alphas, deviations, alpha, deviation)
+    alphas, deviations = (list(rng.random((2, 1, 1, 64, 96), np.float32)) for _ in range(2))
+    alpha, deviation, doubt = (np.empty_like(alphas[0]) for _ in range(3))
+    fusion.fuse(alphas, deviations, alpha, deviation, doubt)
     (a_s, a_d), (d_s, d_d) = (list(map(torch.from_numpy, maps)) for maps in (alphas, deviations))
     ours = sharpen.fuse(a_s, d_s, a_d, d_d)
-    np.testing.assert_allclose(ours[0], alpha, atol=1e-6)
-    np.testing.assert_allclose(ours[1], deviation, atol=1e-6)
+    np.testing.assert_allclose(ours[0], alpha, atol=1e-5)
+    np.testing.assert_allclose(ours[1], deviation, atol=1e-5)
 
 
 @pytest.mark.parametrize("size", [(48, 64), (75, 113)])
