@@ -29,14 +29,19 @@ def _speed(bench: Mapping[str, Any]) -> Iterator[str]:
         return
     yield "## Speed"
     yield ""
-    yield "| bundle | input | mode | all lanes, fps | one lane, fps | lanes buy | p50 / p95 / p99 ms, all lanes | sum of nets, one lane | of all rows |"
-    yield "|---|---|---|---:|---:|---:|---:|---:|---:|"
+    yield (
+        "| bundle | input | mode | mattes, fps | p50 / p95 / p99 ms | on one lane, fps | lanes buy "
+        "| sum of nets there, ms | of all rows | pictures, fps |"
+    )
+    yield "|---|---|---|---:|---:|---:|---:|---:|---:|---:|"
     for match, run in runs:
-        alone = bench.get(match[0].replace(", lanes", ", one lane"))
+        alone, picture = (bench.get(match[0].replace(", lanes", f", {way}")) for way in ("one lane", "picture"))
         latency = " / ".join(f"{run['latency_ms'][key]:.2f}" for key in ("p50", "p95", "p99"))
-        others = (f"{alone['fps']:.0f}", f"{run['fps'] / alone['fps']:.2f}x") if alone else ("", "")
-        sums = (f"{alone['nets_ms']:.2f} ms", f"{alone['rows_ms']:.2f} ms") if alone else ("", "")
-        cells = (*match.groups(), f"{run['fps']:.0f}", *others, latency, *sums)
+        others = [""] * 4
+        if alone:
+            others = [f"{alone['fps']:.0f}", f"{run['fps'] / alone['fps']:.2f}x"]
+            others += [f"{alone[key]:.2f}" for key in ("nets_ms", "rows_ms")]
+        cells = (*match.groups(), f"{run['fps']:.0f}", latency, *others, f"{picture['fps']:.0f}" if picture else "")
         yield f"| {' | '.join(cells)} |"
     yield ""
 

@@ -28,33 +28,38 @@ _LONG_GAP_MS = 1.0
 _WORK = ("kernel", "gpu_memcpy", "gpu_memset")  # categories of a trace
 
 
+# Mattes on all lanes and on one; and finished pictures, of which less is copied back.
+_WAYS: dict[str, dict[str, Any]] = {"lanes": {}, "one lane": {"one_lane": True}, "picture": {"deliver": ("picture",)}}
+
+
 def check_bench(options: Options) -> Iterator[tuple[str, Any]]:
-    """Frame after frame and in flight, all lanes and one; and all that against what the device needs at least."""
+    """Frame after frame and in flight, in all ways; and against the least time that the device needs."""
     rates = measure_cuda_rates() if options.on_gpu else measure_cpu_rates()
     yield "rates", asdict(rates)
     failed: list[str] = []
     for bundle in options.bundles:
         speeds: dict[str, dict[str, Speed]] = {}
-        for lanes in ("lanes", "one lane"):
+        for way, settings in _WAYS.items():
             try:
-                with MattingStream(bundle, backend="torch", slots=SLOTS, one_lane=lanes == "one lane") as stream:
+                with MattingStream(bundle, backend="torch", slots=SLOTS, **settings) as stream:
                     for size in options.sizes:
-                        speed = speeds.setdefault(size, {})[lanes] = _time(stream, size, options)
-                        yield f"{bundle} {size} low latency, {lanes}", asdict(speed.low_latency)
-                        yield f"{bundle} {size} throughput, {lanes}", asdict(speed.throughput)
+                        speed = speeds.setdefault(size, {})[way] = _time(stream, size, options, way == "picture")
+                        yield f"{bundle} {size} low latency, {way}", asdict(speed.low_latency)
+                        yield f"{bundle} {size} throughput, {way}", asdict(speed.throughput)
             except Exception:  # noqa: BLE001 - the other measurements are made all the same
-                failed.append(f"{bundle}, {lanes}: {traceback.format_exc()}")
+                failed.append(f"{bundle}, {way}: {traceback.format_exc()}")
                 yield "failed", failed
         for size, ways in speeds.items():
-            if len(ways) == 2:
+            if {"lanes", "one lane"} <= set(ways):
                 yield f"{bundle} {size} against the floor", _against_floor(bundle, options, size, rates, ways)
 
 
-def _time(stream: MattingStream, size: str, options: Options) -> Speed:
+def _time(stream: MattingStream, size: str, options: Options, picture: bool) -> Speed:
     frames = demo_frames(options.sizes[size], _CLIP_FRAMES)
-    warm_up(stream, frames * 2)
-    steps = time_steps(stream, for_seconds(frames, options.seconds))
-    flight = time_in_flight(stream, for_seconds(frames, options.seconds))
+    background = frames[0][::-1].copy() if picture else None
+    warm_up(stream, frames * 2, background)
+    steps = time_steps(stream, for_seconds(frames, options.seconds), background)
+    flight = time_in_flight(stream, for_seconds(frames, options.seconds), background)
     print(f"  {stream.bundle.name} {size}: {steps.fps:.1f} fps, {flight.fps:.1f} in flight", flush=True)
     return Speed(steps, flight)
 

@@ -97,7 +97,7 @@ def to_markdown() -> str:
     cards, measured = load_cards()
     work = count_all()
     calibrations = calibrate(work, measured)
-    lines = [_HEAD.format(measured=measured.name)]
+    lines = [_HEAD.format(measured=measured.name, **_copies(cards[0]))]
     for bundle in shipped_bundles():
         total = work[bundle, "1080p"].total
         lines += [f"## `{bundle}`: {total.flops / 1e9:.1f} GFLOP and {total.nbytes / 1e6:.0f} MB a frame at 1080p", ""]
@@ -132,6 +132,17 @@ def _basis(bundle: str, calibrations: Mapping[tuple[str, str], Calibration], car
     return f"Measured on an {card.name}, with the share of what computing would allow there: {'; '.join(figures)}."
 
 
+def _copies(card: Card) -> dict[str, str]:
+    """What the bus alone allows for 4K: mattes coming down, or finished pictures."""
+    bundle = Bundle.open(shipped_bundles()[0])
+    graphs = {"mattes": build_graph(), "pictures": build_graph(deliver=("picture",))}
+    floors = {
+        key: frame_floor(count_frame(bundle, nodes, SIZES["4K"], _HALF), card.rates("fp32")).copying
+        for key, nodes in graphs.items()
+    }
+    return {"bus": f"{card.pcie:g}", **{key: f"{1 / seconds:.0f}" for key, seconds in floors.items()}}
+
+
 def _source(card: Card) -> str:
     return (
         f"* {card.name}: {card.fp32_accumulate:g} / {card.fp16_accumulate:g} TFLOP/s (sums in FP32 / FP16), "
@@ -146,7 +157,8 @@ _HEAD = """# Predicted: frames per second on GeForce RTX cards
 *At best*: with frames in flight, the time of a frame is at least that of its busiest part (in brackets): FLOP over the dense
 FP16 tensor rate (sums in FP32 / in FP16, where that makes a difference), bytes over the memory's bandwidth (each convolution
 reads its input and kernel and writes its output once; a cache can save some of that), the frame up, or alpha and deviation
-as floats down, over PCIe.
+as floats down, over PCIe. Such mattes can come down {mattes} times a second at 4K and {bus} GB/s; where finished pictures are
+wanted instead, 3 bytes a pixel, {pictures} times.
 
 *Calibrated*: between two assumptions, by what an {measured} reached with the torch backend. The low end comes no nearer to what
 computing allows than that did; the high end loses only the milliseconds that it lost. For nets as small as those of `lite`

@@ -37,8 +37,8 @@ def test_one_call_gives_figures_and_a_page(tiny_bundle: Bundle, tmp_path: Path) 
     bench = results["bench"]
     for size in ("96x64", "64x96"):
         for mode in ("low latency", "throughput"):
-            for lanes in ("lanes", "one lane"):
-                run = bench[f"{tiny_bundle.path} {size} {mode}, {lanes}"]
+            for way in ("lanes", "one lane", "picture"):
+                run = bench[f"{tiny_bundle.path} {size} {mode}, {way}"]
                 assert run["fps"] > 0 and set(run["nodes_ms"]) >= {net.name for net in NETS}
         assert bench[f"{tiny_bundle.path} {size} against the floor"]["frame"]["floor_ms"] > 0
     assert "lanes buy" in page and "| 96x64 | throughput |" in page and "share of the floor" in page
