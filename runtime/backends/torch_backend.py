@@ -98,8 +98,6 @@ class TorchCudaBackend(Backend):
         self._lanes: dict[str, torch.cuda.Stream] = {}
         self._slots: list[CudaSlot] = []
         self._memory: tuple[SlotShape, dict[str, Tensor]] | None = None
-        # (node, start, end) of every node in ms since tracing began, where someone asked for it: see trace().
-        self._spans: list[tuple[str, float, float]] | None = None
         with told("start", RuntimeError):
             self._device = torch.device("cuda", torch.cuda.current_device())
             name, capability = torch.cuda.get_device_name(), torch.cuda.get_device_capability()
@@ -109,7 +107,6 @@ class TorchCudaBackend(Backend):
             self._nets = {net: module.to(self._device, torch.float16) for net, module in loaded.items()}
             torch.cuda.synchronize()
             self._upload, self._download = torch.cuda.Stream(), torch.cuda.Stream()
-            self._origin = torch.cuda.Event(enable_timing=True)
         self._module = Module(kernels_for(capability))
         self.note = f"torch {torch.__version__} on {name}, float16"
 
@@ -210,14 +207,6 @@ class TorchCudaBackend(Backend):
             slot.tensors[tensor].copy_(torch.from_numpy(np.array(value, order="C")))
             torch.cuda.synchronize()
 
-    def trace(self) -> list[tuple[str, float, float]]:
-        """From now on collects (node, start, end) of every node in ms; returns the list that grows as mattes come."""
-        with told("start a trace", RuntimeError):
-            torch.cuda.synchronize()
-            self._origin.record()
-            self._spans = []
-            return self._spans
-
     def close(self) -> None:
         module, self._module = self._module, None
         if module is None:
@@ -293,7 +282,4 @@ class TorchCudaBackend(Backend):
     def _take_times(self, slot: CudaSlot) -> None:
         for node in slot.ran:
             self.timings.add(node, slot.started[node].elapsed_time(slot.done[node]))
-            if self._spans is not None:
-                begin, end = (self._origin.elapsed_time(events[node]) for events in (slot.started, slot.done))
-                self._spans.append((node, begin, end))
         slot.ran.clear()

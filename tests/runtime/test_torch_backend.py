@@ -203,10 +203,9 @@ def test_the_gpu_side_composites_as_defined(fake_torch: FakeTorch, tiny_bundle: 
         assert set(stream.timings.milliseconds) == {node.name for node in stream._backend.nodes} >= {"composite"}
 
 
-def test_several_frames_in_flight_and_a_trace(fake_torch: FakeTorch, tiny_bundle: Bundle, disc) -> None:
+def test_several_frames_in_flight(fake_torch: FakeTorch, tiny_bundle: Bundle, disc) -> None:
     frames = [disc(radius=radius) for radius in (10, 20, 30, 40)]
     with MattingStream(tiny_bundle, backend="torch", temporal=False, slots=2) as stream:
-        spans = stream._backend.trace()
         alphas = []
         for frame in frames:
             if stream.in_flight == stream.slots:
@@ -215,8 +214,7 @@ def test_several_frames_in_flight_and_a_trace(fake_torch: FakeTorch, tiny_bundle
         alphas += [stream.collect().alpha for _ in range(stream.in_flight)]
         for frame, alpha in zip(frames, alphas, strict=True):
             np.testing.assert_allclose(alpha, frame[..., 0] / 255, atol=0.03)
-        assert len(spans) == 4 * len(stream._backend.nodes)
-        assert all(0 < begin < end for _, begin, end in spans)
+        assert {len(times) for times in stream.timings.milliseconds.values()} == {len(frames)}
 
 
 @pytest.mark.parametrize(
