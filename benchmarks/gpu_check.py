@@ -12,6 +12,7 @@ import argparse
 import importlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -55,6 +56,7 @@ def main() -> int:
         return 0
     from gpu_report import to_markdown
 
+    options.out.parent.mkdir(parents=True, exist_ok=True)
     results: dict[str, Any] = {}
     ends = time.monotonic() + 60 * options.minutes
     # Where no GPU is wanted, none is seen.
@@ -92,12 +94,15 @@ def run_apart(name: str, out: Path, seconds: float, environment: dict[str, str])
     into.unlink(missing_ok=True)
     command = [sys.executable, __file__, *sys.argv[1:], "--section", name, "--into", str(into)]
     started, failed = time.monotonic(), []
-    try:
-        code = subprocess.run(command, check=False, timeout=seconds, env=environment).returncode
-        if code:
-            failed = [f"its process ended with {code}"]
-    except subprocess.TimeoutExpired:
-        failed = [f"cut off: it was not done after {seconds:.0f} s"]
+    with subprocess.Popen(command, env=environment, process_group=0) as process:
+        try:
+            if code := process.wait(seconds):
+                failed = [f"its process ended with {code}"]
+        except subprocess.TimeoutExpired:
+            failed = [f"cut off: it was not done after {seconds:.0f} s"]
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)  # and what it started
     found = json.loads(into.read_text(encoding="utf-8")) if into.exists() else {}
     into.unlink(missing_ok=True)
     failed = [*found.pop("failed", []), *failed]
