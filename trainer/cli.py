@@ -1,5 +1,6 @@
 """The verbs that trainer adds to the one command. Nothing heavy is imported before a verb runs."""
 
+from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, cast
@@ -22,18 +23,31 @@ def evaluate(
     ablation: Annotated[
         bool, typer.Option("--ablation", help="Score the bundle in variants: one branch, no refinement, no modality.")
     ] = False,
+    modalities: Annotated[
+        bool, typer.Option("--modalities", help="Score what S-Net, D-Net and I-Net say, instead of the matte.")
+    ] = False,
+    by: Annotated[
+        list[str] | None, typer.Option(help="Also sum up renders by skin, race, hair, gender or age; may be repeated.")
+    ] = None,
 ) -> None:
     """Score mattes against the truth: SAD, MSE, Grad, Conn, dtSSD, IoU, object recall and leak."""
-    if ablation:
-        if html_file is not None:
+    if ablation or modalities:
+        if html_file is not None or by or (ablation and modalities):
             from vmfm.trainer.errors import TrainerError
 
-            raise TrainerError("--ablation makes a table and JSON, no page; leave out --html")
-        _ablate(target, data, json_file, split=split, clips=clips, only=only or (), backend=backend, temporal=temporal)
+            raise TrainerError(
+                "--ablation and --modalities each make a table and JSON; leave out --html, --by and the other"
+            )
+        if ablation:
+            options = {"clips": clips, "backend": backend, "temporal": temporal}
+            _ablate(target, data, json_file, split=split, only=only or (), **options)
+        else:
+            _score_modalities(target, data, json_file, split=split, only=only or ())
         return
     from rich.console import Console
     from rich.progress import Progress
     from vmfm.trainer import evaluate as evaluation
+    from vmfm.trainer.evaluate_groups import table
     from vmfm.trainer.evaluate_table import table_of
 
     console = Console()
@@ -48,9 +62,12 @@ def evaluate(
             only=only or (),
             settings=settings,
             pictures=html_file is not None,
+            by=by or (),
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
     console.print(table_of(f"{result.target} on {data.name}, {split} split", result.summaries))
+    if result.groups:
+        Console(soft_wrap=True, highlight=False, markup=False).print(table(result.groups))
     if json_file is not None:
         result.write_json(json_file)
     if html_file is not None:
@@ -71,6 +88,26 @@ def _ablate(target: str, data: Path, json_file: Path | None, **options: Any) -> 
             progress=lambda name, done, total: bar.update(task, description=name, completed=done, total=total),
         )
     Console(soft_wrap=True, highlight=False, markup=False).print(result.table())
+    if json_file is not None:
+        result.write_json(json_file)
+
+
+def _score_modalities(target: str, data: Path, json_file: Path | None, *, split: str, only: Iterable[str]) -> None:
+    from rich.console import Console
+    from rich.progress import Progress
+    from vmfm.trainer.evaluate_modalities import evaluate_modalities
+    from vmfm.trainer.evaluate_table import table_of
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("scoring")
+        result = evaluate_modalities(
+            target,
+            data,
+            split=split,
+            only=only,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    Console().print(table_of(f"modality nets of {result.target} on {data.name}, {split} split", result.summaries))
     if json_file is not None:
         result.write_json(json_file)
 
@@ -142,16 +179,23 @@ class DataAction(StrEnum):
     SOFTEN = "soften"
     OBJECTS = "objects"
     TEACH = "teach"
+    IMPORT_COCO = "import-coco"
 
 
 DATA_ACTIONS = """check: tell what is wrong. pictures: what `vmfm evaluate` scores, for other programs.
 soften: cut people out of labelled photos, with soft mattes. objects: pseudo-masks of things that only have boxes.
-teach: labels for unlabelled photos from an earlier model, where it is sure."""
+teach: labels for unlabelled photos from an earlier model, where it is sure. import-coco: photos with COCO's
+annotations into a data folder."""
 
 
 def data(
     action: Annotated[DataAction, typer.Argument(help=DATA_ACTIONS)],
-    folder: Annotated[Path, typer.Argument(help="The data folder; for soften and objects one folder of photos in it.")],
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            help="The data folder; for soften and objects one folder of photos in it; for import-coco the photos."
+        ),
+    ],
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Where all but `check` write to.")] = None,
     split: Annotated[str, typer.Option(help="Whose pictures: dev or train.")] = "dev",
     pattern: Annotated[str, typer.Option(help="Names of the photos to soften, with * and ?.")] = "*",
@@ -159,6 +203,15 @@ def data(
         Path | None, typer.Option(help="A text file with the names of photos not to soften.", exists=True)
     ] = None,
     checkpoint: Annotated[Path | None, typer.Option(help="The run whose model teaches.", exists=True)] = None,
+    annotations: Annotated[
+        Path | None, typer.Option(help="For import-coco: COCO's JSON file.", exists=True, dir_okay=False)
+    ] = None,
+    thing: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="For import-coco: a category that people use; may be repeated. By default all but furniture."
+        ),
+    ] = None,
 ) -> None:
     """Check a data folder, make training data from it, or write out the pictures that mattes are scored on."""
     from rich.console import Console
@@ -204,6 +257,12 @@ def data(
             if checkpoint is None:
                 raise TrainerError("`vmfm data teach` needs the model that teaches: --checkpoint RUN")
             counts = teach_folder(load_model(checkpoint)[0], folder, out, progress=progress)
+        elif action is DataAction.IMPORT_COCO:
+            from vmfm.trainer.data.coco import import_coco
+
+            if annotations is None:
+                raise TrainerError("`vmfm data import-coco` needs COCO's file: --annotations FILE.json")
+            counts = import_coco(annotations, folder, out, things=thing or (), progress=progress)
         else:
             from vmfm.trainer.data.weak_objects import weak_folder
 

@@ -68,14 +68,14 @@ def cutouts(folder: Path, name: str, entry: dict) -> Sample:
     labels = entry["_labels"]
     alpha = np.ascontiguousarray(rgba[..., 3])
     person, both = _grey(labels / "person" / f"{name}.png"), _grey(labels / "person_object" / f"{name}.png")
-    depth = cv2.resize(_grey(labels / "depth" / f"{name}.png"), alpha.shape[::-1])
+    depth = _depth(labels, name)
     return Sample(
         name,
         rgb=np.ascontiguousarray(rgba[..., :3]),
         alpha=alpha,
         person=np.minimum(person, alpha),
         person_unknown=_hats(entry, person, both),
-        depth=_before_nothing(depth, alpha > 127),
+        depth=None if depth is None else _before_nothing(cv2.resize(depth, alpha.shape[::-1]), alpha > 127),
         points=points_of(entry, weigh=False),
         cutout=True,
     )
