@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 from vmfm.trainer import report
 from vmfm.trainer.errors import TrainerError
+from vmfm.trainer.evaluate_groups import Group, check_names, group
 from vmfm.trainer.evaluate_scores import Scored, Summary, score_clip, score_picture, summarise
 from vmfm.trainer.evaluate_sets import Case, Clip, list_cases, list_clips, read_image
 from vmfm.trainer.files import encode, write_whole
@@ -107,11 +108,12 @@ class FolderPredictor:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The result: facts about the run, a summary per set."""
+    """The result: facts about the run, a summary per set, and the groups of people that were asked for."""
 
     target: str
     facts: Mapping[str, object]
     summaries: tuple[Summary, ...]
+    groups: tuple[Group, ...] = ()
 
     def as_json(self) -> dict[str, object]:
         cases = [
@@ -121,7 +123,8 @@ class Evaluation:
             for case in summary.cases
         ]
         summary = {s.dataset: {"cases": s.count, **s.means} for s in self.summaries}
-        return {"target": self.target, **self.facts, "summary": summary, "cases": cases}
+        groups = {"groups": [found.as_json() for found in self.groups]} if self.groups else {}
+        return {"target": self.target, **self.facts, "summary": summary, **groups, "cases": cases}
 
     def write_json(self, path: Path) -> None:
         write_whole(path, (json.dumps(self.as_json(), indent=1) + "\n").encode())
@@ -140,15 +143,17 @@ def evaluate(
     only: Iterable[str] = (),
     settings: Settings = Settings(),
     pictures: bool = False,
+    by: Iterable[str] = (),
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Evaluation:
     """Score ``target`` (a bundle's name or folder, or a folder of alpha PNGs) on one split of ``data``.
 
     ``clips`` is a folder of videos with their true alphas; ``data/clips`` is used where it is there. ``only`` keeps the
-    named sets. ``pictures`` keeps small pictures for the HTML report. Raises TrainerError, or the runtime's errors.
+    named sets. ``pictures`` keeps small pictures for the HTML report. ``by`` names groups of people to sum renders up by. Raises TrainerError, or the runtime's errors.
     """
     _refuse_checkpoint(target)
-    cases = _keep(list_cases(data, split), only)
+    check_names(by)
+    cases = keep(list_cases(data, split), only)
     if clips is None and (data / "clips").is_dir():
         clips = data / "clips"
     videos = list_clips(clips) if clips is not None and _wanted("clip", only) else []
@@ -179,7 +184,8 @@ def evaluate(
                 scored.append(score_video(moving, clip, pictures))
                 progress(len(scored), total)
     facts["seconds"] = round(time.perf_counter() - started, 1)
-    return Evaluation(Path(target).name, facts, tuple(summarise(scored)))
+    groups = tuple(group(scored, cases, by)) if by else ()
+    return Evaluation(Path(target).name, facts, tuple(summarise(scored)), groups)
 
 
 def score_case(predictor: Predictor, case: Case, pictures: bool = False) -> Scored:
@@ -204,7 +210,7 @@ def score_video(predictor: Predictor, clip: Clip, pictures: bool = False) -> Sco
 
 def save_inputs(data: Path, folder: Path, *, split: str = "dev", only: Iterable[str] = ()) -> int:
     """Write the frames of a split as ``folder/<set>/<name>.png`` for other matting programs; returns how many."""
-    cases = _keep(list_cases(data, split), only)
+    cases = keep(list_cases(data, split), only)
     for case in cases:
         target = folder / case.dataset.partition("/")[0] / f"{case.name}.png"
         write_whole(target, encode(case.load().frame, ".png"))
@@ -216,7 +222,8 @@ def _wanted(dataset: str, only: Iterable[str]) -> bool:
     return not wanted or dataset in wanted or dataset.partition("/")[0] in wanted
 
 
-def _keep(cases: list[Case], only: Iterable[str]) -> list[Case]:
+def keep(cases: list[Case], only: Iterable[str]) -> list[Case]:
+    """The cases of the named sets; all, where none is named. Raises TrainerError for a set that is not there."""
     only = tuple(only)
     known = {"clip", *(name for case in cases for name in (case.dataset, case.dataset.partition("/")[0]))}
     if unknown := set(only) - known:

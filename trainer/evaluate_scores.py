@@ -37,10 +37,21 @@ METRICS = (
     Metric("grad", "low", "gradient error / 1000"),
     Metric("conn", "low", "connectivity error / 1000"),
     Metric("dtssd", "low", "flicker: root mean square of wrong change x 100"),
+    Metric("segmentation_iou", "high", "what S-Net says, >= 0.5, against the person alone, intersection over union"),
+    Metric(
+        "depth_delta1", "high", "share of pixels where D-Net, scaled and shifted, is within 1.25 times the true depth"
+    ),
+    Metric("depth_delta1_flat", "high", "the same of one depth for the whole picture, for comparison"),
+    Metric(
+        "depth_explained", "high", "share of the variance of inverse depth that D-Net, scaled and shifted, explains"
+    ),
+    Metric(
+        "heatmap_peak", "high", "share of pictures where I-Net peaks within 0.1 of the person's height of a true point"
+    ),
 )
 
 # What orders the cases of a set from worst to best: the first of these that the set has.
-WORST_BY = ("sad", "iou", "person_recall")
+WORST_BY = ("sad", "iou", "person_recall", "segmentation_iou")
 
 
 @dataclass(frozen=True)

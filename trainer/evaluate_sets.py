@@ -49,6 +49,7 @@ class Case:
 
     dataset: str  # "person_object/coco", "person_object/ccp", "person", "rendered"
     name: str
+    folder: Path  # of the set, where more is said of the picture
     load: Callable[[], Picture]
 
 
@@ -121,7 +122,7 @@ def _real_cases(real: Path, split: str) -> Iterator[Case]:
         for name in splits.get(folder.name, {}).get(split, ()):
             origin = name.partition("_")[0]  # coco_000000018193, ccp_0058: labels of different make
             dataset = f"{kind}/{origin}" if kind == "person_object" else kind
-            yield Case(dataset, name, partial(_load_real, folder, name, masks))
+            yield Case(dataset, name, folder, partial(_load_real, folder, name, masks))
 
 
 def _load_real(folder: Path, name: str, masks: tuple[str, ...]) -> Picture:
@@ -144,7 +145,7 @@ def _rendered_cases(data: Path, split: str) -> Iterator[Case]:
         name = file.name.removesuffix("_fg.webp")
         scene_seed = int(name[:-1])  # the last digit is the view
         if (scene_seed % 10 == 1) == (split == "dev"):
-            yield Case("rendered", name, partial(_load_rendered, file, _pick(name, backgrounds)))
+            yield Case("rendered", name, file.parent, partial(_load_rendered, file, _pick(name, backgrounds)))
 
 
 def _pick(name: str, backgrounds: list[Path]) -> Path:
