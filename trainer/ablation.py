@@ -16,6 +16,7 @@ from vmfm.runtime.bundle import Bundle, NetSpec, write_bundle
 from vmfm.trainer import report
 from vmfm.trainer.errors import TrainerError
 from vmfm.trainer.evaluate import Evaluation, Output, Settings, evaluate
+from vmfm.trainer.evaluate_modalities import mean_maps
 from vmfm.trainer.evaluate_scores import metric
 from vmfm.trainer.files import write_whole
 
@@ -33,18 +34,20 @@ COLUMNS = {
 
 @dataclass(frozen=True)
 class Variant:
-    """One row: which matte, refined or not, and the net whose output is 0 everywhere, if any."""
+    """One row: which matte, refined or not, and the net that says the same everywhere, if any: 0, or its own mean."""
 
     name: str
     output: Output = "complementary"
     refine: bool = True
     blank: str | None = None
+    to_mean: bool = False
 
 
-BLANKED = (
-    Variant("segmentation = 0", blank="segmentation"),
-    Variant("depth = 0", blank="depth"),
-    Variant("heatmap = 0", blank="interaction"),
+MODALITIES = {"segmentation": "segmentation", "depth": "depth", "interaction": "heatmap"}  # net: what it writes
+BLANKED = tuple(
+    Variant(f"{written} = {'its mean' if to_mean else 0}", blank=net, to_mean=to_mean)
+    for to_mean in (False, True)
+    for net, written in MODALITIES.items()
 )
 
 
@@ -125,8 +128,12 @@ def ablate(
     bundle, only = Bundle.open(target), tuple(only)
     rows = []
     with tempfile.TemporaryDirectory(prefix="vmfm-ablation-") as scratch:
-        for variant in variants(bundle):
-            scored = bundle if variant.blank is None else blanked(bundle, variant.blank, Path(scratch) / variant.blank)
+        means = mean_maps(target, data, split=split)
+        for number, variant in enumerate(variants(bundle)):
+            scored = bundle
+            if variant.blank is not None:
+                value = means[MODALITIES[variant.blank]] if variant.to_mean else 0.0
+                scored = blanked(bundle, variant.blank, Path(scratch) / str(number), value)
             result = evaluate(
                 str(scored.path),
                 data,
@@ -140,14 +147,14 @@ def ablate(
     return Ablation(bundle.name, bundle.trained, tuple(rows))
 
 
-def blanked(bundle: Bundle, net: str, folder: Path) -> Bundle:
-    """A copy of a bundle, written to ``folder``, with one net replaced by one that says 0 everywhere."""
+def blanked(bundle: Bundle, net: str, folder: Path, value: float = 0.0) -> Bundle:
+    """A copy of a bundle, written to ``folder``, with one net replaced by one that says ``value`` everywhere."""
     if net not in bundle.nets:
         raise TrainerError(f"no net is called {net!r}; there are {', '.join(bundle.nets)}")
     models = {name: bundle.net_path(name).read_bytes() for name in bundle.nets}
     return write_bundle(
         folder,
-        models | {net: _constant_zero(bundle.nets[net])},
+        models | {net: _constant(bundle.nets[net], value)},
         name=f"{bundle.name} without {net}",
         pixel_budget=bundle.pixel_budget,
         patches=bundle.patches,
@@ -156,16 +163,17 @@ def blanked(bundle: Bundle, net: str, folder: Path) -> Bundle:
     )
 
 
-def _constant_zero(net: NetSpec) -> bytes:
-    """ONNX bytes of a net with the same borders whose only layer is a 1x1 convolution with no weight in it."""
+def _constant(net: NetSpec, value: float) -> bytes:
+    """ONNX bytes of a net with the same borders whose only layer is a 1x1 convolution with no weight in it but a bias."""
     (read,), (written,) = net.inputs, net.outputs
     weights = numpy_helper.from_array(np.zeros((written.channels, read.channels, 1, 1), np.float32), "weights")
+    bias = numpy_helper.from_array(np.full(written.channels, value, np.float32), "bias")
     borders = [
         helper.make_tensor_value_info(tensor.name, TensorProto.FLOAT, [1, tensor.channels, "height", "width"])
         for tensor in (read, written)
     ]
-    layer = helper.make_node("Conv", [read.name, "weights"], [written.name])
-    graph = helper.make_graph([layer], net.name, borders[:1], borders[1:], [weights])
+    layer = helper.make_node("Conv", [read.name, "weights", "bias"], [written.name])
+    graph = helper.make_graph([layer], net.name, borders[:1], borders[1:], [weights, bias])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
     onnx.checker.check_model(model)
     return model.SerializeToString()

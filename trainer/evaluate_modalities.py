@@ -44,10 +44,10 @@ def evaluate_modalities(
     return Evaluation(Path(target).name, facts, tuple(summarise(scored)))
 
 
-def mean_maps(target: str, data: Path, *, split: str = "dev", only: Iterable[str] = ()) -> dict[str, float]:
-    """What each modality net says on average over pictures and pixels."""
+def mean_maps(target: str, data: Path, *, split: str = "dev") -> dict[str, float]:
+    """What each modality net says on average over the pixels of all pictures."""
     with modality_nets(target) as look:
-        seen = [look(case.load().frame) for case in keep(list_cases(data, split), only)]
+        seen = [look(case.load().frame) for case in list_cases(data, split)]
     return {name: float(np.mean([maps[name].mean() for maps in seen])) for name in seen[0]}
 
 

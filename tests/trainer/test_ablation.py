@@ -36,7 +36,8 @@ def test_the_rows_and_what_they_scored(tiny_bundle, data):
     result = ablate(str(tiny_bundle.path), data, progress=lambda name, done, total: seen.append((name, done, total)))
     names = [row.variant.name for row in result.rows]
     assert names[:6] == ["SFP", "SFP-RN", "DFP", "DFP-RN", "complementary", "complementary-RN"]
-    assert names[6:] == ["segmentation = 0", "depth = 0", "heatmap = 0"]
+    assert names[6:9] == ["segmentation = 0", "depth = 0", "heatmap = 0"]
+    assert names[9:] == ["segmentation = its mean", "depth = its mean", "heatmap = its mean"]
     assert seen == [(name, 1, 1) for name in names]
     for row in result.rows:
         facts = row.evaluation.facts
@@ -49,15 +50,17 @@ def test_a_bundle_that_stage_cl_has_trained_goes_by_the_papers_names(tiny_bundle
     assert [v.name for v in variants(trained)][:4] == ["S-CL", "S-CL-RN", "D-CL", "D-CL-RN"]
 
 
-@pytest.mark.parametrize(("net", "tensor"), [("segmentation", "segmentation"), ("interaction", "heatmap")])
-def test_a_blanked_net_says_zero_and_the_rest_is_as_it_was(tiny_bundle, tmp_path, disc, net, tensor):
-    copy = blanked(tiny_bundle, net, tmp_path / "copy")
+@pytest.mark.parametrize(
+    ("net", "tensor", "value"), [("segmentation", "segmentation", 0), ("interaction", "heatmap", 0.25)]
+)
+def test_a_blanked_net_says_one_thing_and_the_rest_is_as_it_was(tiny_bundle, tmp_path, disc, net, tensor, value):
+    copy = blanked(tiny_bundle, net, tmp_path / "copy", value)
     for name, spec in tiny_bundle.nets.items():
         assert (copy.nets[name].sha256 == spec.sha256) == (name != net)
     image = np.random.default_rng(0).random((1, 3, 32, 64), np.float32)
     (output,) = ReferenceEvaluator(str(copy.net_path(net))).run([tensor], {"image": image})
     assert output.shape == (1, 1, 32, 64)
-    assert not output.any()
+    assert (output == value).all()
     with MattingStream(copy, backend="cpu", temporal=False) as stream:
         assert stream.step(disc()).alpha.max() == pytest.approx(1, abs=0.05)
 
@@ -71,7 +74,7 @@ def test_as_typed(tiny_bundle, data, tmp_path, capsys):
     scores = tmp_path / "scores.json"
     assert run(["evaluate", str(tiny_bundle.path), str(data), "--ablation", "--json", str(scores)]) == 0
     table = capsys.readouterr().out.splitlines()
-    assert [line.count("|") for line in table] == [table[0].count("|")] * 11
+    assert [line.count("|") for line in table] == [table[0].count("|")] * 14
     assert table[2].startswith("| SFP ") and "18.28" in table[2]
     saved = json.loads(scores.read_text())
     assert [row["paper_sad"] for row in saved["variants"]][:4] == [18.28, None, 16.05, None]
