@@ -179,11 +179,12 @@ def arrow(better: str) -> str:
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 64rem; margin: 2rem auto; padding: 0 1rem; color: #222 }
 table { border-collapse: collapse; display: block; overflow-x: auto }
-th, td { padding: .25rem .6rem; text-align: right; border-bottom: 1px solid #ddd; white-space: nowrap }
+th, td { padding: .25rem .6rem; text-align: right; border-bottom: 1px solid #ddd; vertical-align: bottom }
+td { white-space: nowrap }
 th:first-child, td:first-child { text-align: left }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: 0 1rem } dd { margin: 0 }
 section { margin: 1.2rem 0 } h3, section p { margin: 0; font-size: .9rem; color: #555 }
-section div { display: flex; flex-wrap: wrap; gap: .5rem } figure { margin: 0 }
+section div + p { margin-top: .8rem } section div { display: flex; flex-wrap: wrap; gap: .5rem } figure { margin: 0 }
 figcaption { font-size: .75rem; color: #777 } figure img { border: 1px solid #ddd; max-width: 100% }
 .more { color: #c00 } .less { color: #00c }
 """
