@@ -40,7 +40,8 @@ class ObjectiveModule(nn.Module):
 class GraphedObjective:
     """Gives the terms for a batch: captured, one graph per shape in one shared pool; eager where a graph cannot be.
 
-    That is on CPUs, and where a batch has parts, whose sums go through other processes and other passes.
+    That is on CPUs, where a batch has parts, whose sums go through other processes and other passes, and where the work of
+    a step depends on what its pictures show.
     """
 
     def __init__(
@@ -48,7 +49,7 @@ class GraphedObjective:
     ) -> None:
         self.objective, self.nets, self.stage, self.device, self.dtype = objective, nets, stage, device, dtype
         self.captured: dict[tuple[int, ...], tuple[ObjectiveModule, Callable[..., Any]]] = {}
-        whole = processes.count() == 1 and not stage.micro_batch
+        whole = processes.count() == 1 and not stage.micro_batch and nets.model.replayable
         self.pool = torch.cuda.graph_pool_handle() if device.type == "cuda" and whole else None
 
     def __call__(self, batch: Batch) -> Terms:

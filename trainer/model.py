@@ -62,6 +62,11 @@ class VMFM(nn.Module):
             alpha_d=self.foreground_d(image, heatmap, depth),
         )
 
+    @property
+    def replayable(self) -> bool:
+        """Whether a training step does the same work for every batch of a size."""
+        return all(net.replayable for net in (self.segmentation, self.depth, self.interaction))
+
     def export_nets(self) -> dict[str, nn.Module]:
         """The bundle's nets by name; each reads and writes the tensors that the runtime's graph table says."""
         return {

@@ -2,10 +2,10 @@
 
 torchvision trains and holds the net. Its own way from features to masks depends on what is found: lists of any length,
 masks pasted one by one at whole pixels. Ours walks the same layers with a fixed number of proposals and people, so that
-it exports to any engine, and pastes by arithmetic that has a gradient in masks, scores and boxes.
+every shape of the exported net is known, and pastes by arithmetic that has a gradient in masks, scores and boxes. Its
+operator RoiAlign runs in OpenVINO; TensorRT has it as a plugin, and our rewriting to fp16 does not know it.
 """
 
-import math
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from vmfm.trainer.errors import TrainerError
 from vmfm.trainer.losses import weighted_mean
 from vmfm.trainer.nets.blocks import Normalise
+from vmfm.trainer.nets.boxes import decode, paste, survivors
 from vmfm.trainer.nets.modality import ModalityNet
 
 CLASSES, PERSON = 91, 1  # COCO's, as in torchvision's weights; 0 is background
@@ -24,8 +25,10 @@ CANDIDATES, PROPOSALS, PEOPLE = 512, 64, 16  # boxes a picture: looked at for ov
 PROPOSAL_OVERLAP, PERSON_OVERLAP = 0.7, 0.5  # IoU above which the lower of two boxes goes
 BOX_PX, MASK_PX, SAMPLES = 7, 14, 2  # sides of what the heads see of a box; samples along a side of each pixel of it
 CANONICAL_PX, CANONICAL_LEVEL = 224.0, 2  # a box of this side is looked at at 1/16
-MOST_GROWTH = math.log(1000 / 16)  # of a box's side, as its logarithm
-LAST = 100.0  # taken off the score of a box that is not to be chosen
+LEARNT_FROM, DRAWN = (
+    500,
+    128,
+)  # in training: boxes a picture, and how many of them are drawn; torchvision's are for crowds
 SMALLEST_PERSON = 0.0005  # of the picture; smaller pieces of a person's mask teach nothing
 
 LOSSES = ("loss_objectness", "loss_rpn_box_reg", "loss_classifier", "loss_box_reg", "loss_mask")  # torchvision's names
@@ -38,6 +41,8 @@ class MaskRCNN(ModalityNet):
 
     Where masks of several people lie over each other the highest of score x mask counts.
     """
+
+    replayable = False
 
     def __init__(self) -> None:
         super().__init__()
@@ -52,7 +57,7 @@ class MaskRCNN(ModalityNet):
         backbone = resnet_fpn_backbone(
             backbone_name="resnet50", weights=None, norm_layer=nn.BatchNorm2d, trainable_layers=5
         )
-        whole = Torchvision(backbone, CLASSES)
+        whole = Torchvision(backbone, CLASSES, rpn_post_nms_top_n_train=LEARNT_FROM, box_batch_size_per_image=DRAWN)
         self.normalise = Normalise()
         self.encoder = whole.backbone
         self.detector = Detector(whole.rpn, whole.roi_heads)
@@ -112,7 +117,7 @@ class Detector(nn.Module):
         size = cast(tuple[int, int], image.shape[-2:])
         boxes = self._propose(image, features)
         scores, boxes = self._classify(features, boxes, size)
-        chosen = _survivors(boxes.detach(), scores.detach(), PERSON_OVERLAP, PEOPLE)
+        chosen = survivors(boxes.detach(), scores.detach(), PERSON_OVERLAP, PEOPLE)
         scores, boxes = _pick(scores, chosen), _pick(boxes, chosen)
         masks = self._masks(features, boxes.detach())
         return (scores[..., None, None] * paste(masks, boxes, size)).amax(dim=1, keepdim=True)
@@ -147,7 +152,7 @@ class Detector(nn.Module):
         moves = torch.cat([_by_anchor(level) for level in deltas], dim=1).detach()
         best, chosen = scores.topk(min(CANDIDATES, int(scores.shape[1])), dim=1)
         candidates = decode(_pick(moves, chosen), anchors[chosen], self.rpn.box_coder.weights, size)
-        return _pick(candidates, _survivors(candidates, best, PROPOSAL_OVERLAP, PROPOSALS))
+        return _pick(candidates, survivors(candidates, best, PROPOSAL_OVERLAP, PROPOSALS))
 
     def _classify(self, features: Features, boxes: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
         """Of each box (N, P, 4): how likely it is a person (N, P), and the box (N, P, 4) drawn closer around the person."""
@@ -162,38 +167,6 @@ class Detector(nn.Module):
         heads = self.roi_heads
         masks = heads.mask_predictor(heads.mask_head(_look(features, boxes, MASK_PX)))[:, PERSON]
         return torch.sigmoid(masks.float()).view(*boxes.shape[:2], *masks.shape[-2:])
-
-
-def decode(moves: Tensor, boxes: Tensor, weights: tuple[float, ...], size: tuple[int, int]) -> Tensor:
-    """Boxes (..., 4) moved by what a head says (R-CNN's coding: centre by size, logarithm of size), kept inside (H, W)."""
-    start, end = boxes[..., :2], boxes[..., 2:]
-    extent = end - start
-    centre = start + extent / 2 + moves[..., :2] / weights[0] * extent
-    half = (moves[..., 2:] / weights[2]).clamp(max=MOST_GROWTH).exp() * extent / 2
-    x0, y0 = (centre - half).unbind(-1)
-    x1, y1 = (centre + half).unbind(-1)
-    height, width = size
-    return torch.stack((x0.clamp(0, width), y0.clamp(0, height), x1.clamp(0, width), y1.clamp(0, height)), dim=-1)
-
-
-def paste(masks: Tensor, boxes: Tensor, size: tuple[int, int]) -> Tensor:
-    """masks (N, P, M, M) stretched over boxes (N, P, 4) in pixels -> (N, P, H, W): bilinear, 0 outside.
-
-    A bilinear sample weighs cells by a tent of their distance along either axis: two matrix products do a whole mask.
-    """
-    side = masks.shape[-1]
-    height, width = size
-    rows = _tents(boxes[..., 1], boxes[..., 3], height, side)
-    columns = _tents(boxes[..., 0], boxes[..., 2], width, side)
-    return rows @ masks @ columns.transpose(-1, -2)
-
-
-def _tents(start: Tensor, end: Tensor, length: int, side: int) -> Tensor:
-    """Weights (N, P, length, side) of the cells between start and end (N, P) for each pixel of a line."""
-    pixels = torch.arange(length, device=start.device) + 0.5
-    extent = (end - start).clamp(min=1)
-    places = (pixels - start[..., None]) / extent[..., None] * side - 0.5
-    return (1 - (places[..., None] - torch.arange(side, device=start.device)).abs()).clamp(min=0)
 
 
 def people(mask: Tensor) -> dict[str, Tensor]:
@@ -219,21 +192,6 @@ def _by_anchor(moves: Tensor) -> Tensor:
 def _pick(values: Tensor, chosen: Tensor) -> Tensor:
     """values (N, P) or (N, P, C) at `chosen` (N, K) -> (N, K) or (N, K, C)."""
     return values.gather(1, chosen if values.dim() == 2 else chosen[..., None].expand(-1, -1, values.shape[-1]))
-
-
-def _survivors(boxes: Tensor, scores: Tensor, overlap: float, count: int) -> Tensor:
-    """Which `count` of the boxes (N, P, 4) to keep, (N, count): the best that no better box overlaps by more than `overlap`.
-
-    Suppresses all at once (Fast NMS, Bolya et al. 2019): a box also goes where the better one goes itself. Those that
-    go are taken last, where fewer are left than wanted.
-    """
-    area = (boxes[..., 2:] - boxes[..., :2]).prod(-1)
-    inner = torch.minimum(boxes[:, :, None, 2:], boxes[:, None, :, 2:])
-    inner = (inner - torch.maximum(boxes[:, :, None, :2], boxes[:, None, :, :2])).clamp(min=0).prod(-1)
-    iou = inner / (area[:, :, None] + area[:, None] - inner).clamp(min=1e-6)
-    better = scores[:, :, None] > scores[:, None]
-    beaten = (iou * better).amax(dim=1) > overlap
-    return (scores - LAST * beaten.float()).topk(min(count, int(scores.shape[1])), dim=1).indices
 
 
 def _look(features: Features, boxes: Tensor, side: int) -> Tensor:

@@ -11,7 +11,12 @@ from vmfm.trainer.nets.encoder import Encoder
 
 
 class ModalityNet(nn.Module):
-    """image (N, 3, H, W) in [0, 1] -> one modality (N, 1, H, W) in [0, 1]; H and W multiples of 32."""
+    """image (N, 3, H, W) in [0, 1] -> one modality (N, 1, H, W) in [0, 1]; H and W multiples of 32.
+
+    replayable: whether a step does the same work for every picture, so that a GPU may record it once.
+    """
+
+    replayable = True
 
     def learn(self, image: Tensor, truth: Tensor, known: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """The modality, and by name the losses that this net has beyond that of its result: here none.
