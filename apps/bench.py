@@ -16,8 +16,9 @@ from vmfm.apps.media.errors import write_errors
 from vmfm.apps.media.logs import silence_codecs
 from vmfm.apps.media.reader import open_reader
 from vmfm.apps.session import FRAMES_IN_FLIGHT
+from vmfm.apps.sizes import parse_size
 from vmfm.apps.speed import Speed, time_in_flight, time_steps, warm_up
-from vmfm.runtime import Bundle, FrameError, MattingStream
+from vmfm.runtime import Bundle, MattingStream
 from vmfm.runtime.graph import Result
 
 MATTE: tuple[Result, ...] = ("alpha", "deviation")
@@ -40,7 +41,7 @@ class Workload:
     @classmethod
     def parse(cls, sizes: Sequence[str], frames: int, source: Path | None) -> "Workload":
         """sizes: each WIDTHxHEIGHT. Raises FrameError."""
-        parsed = tuple(dict.fromkeys(_size(text) for text in sizes))
+        parsed = tuple(dict.fromkeys(parse_size(text) for text in sizes))
         return cls(parsed or (() if source else (_STANDARD,)), frames, source)
 
 
@@ -107,13 +108,6 @@ def write_report(report: Report, path: Path) -> None:
     """The report as JSON. Raises WriteError."""
     with write_errors(path), replacing(path) as partial:
         partial.write_text(json.dumps(asdict(report), indent=2) + "\n", encoding="utf-8")
-
-
-def _size(text: str) -> tuple[int, int]:
-    width, _, height = text.lower().partition("x")
-    if not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
-        raise FrameError(f"size {text!r} is not understood: wanted WIDTHxHEIGHT, for example 1280x720")
-    return int(height), int(width)
 
 
 def _case(bundle: Bundle, clip: list[np.ndarray], lanes: Speed, alone: Speed | None) -> Case:
