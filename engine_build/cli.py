@@ -44,6 +44,21 @@ def export(
     console.print(f"wrote {out} ({megabytes:.1f} MB)")
 
 
+def card(
+    bundle: Annotated[str, typer.Argument(help="lite, full, or the folder of a bundle.")],
+    text: Annotated[
+        Path | None,
+        typer.Option(help="The text, with $scores and such; bundles that come with VMFM have one.", show_default=False),
+    ] = None,
+) -> None:
+    """Write a bundle's model card, its README.md: what it scores, from its manifest, and a text about the rest."""
+    from rich.console import Console
+    from vmfm.engine_build.card import write_card
+    from vmfm.runtime.bundle import Bundle
+
+    Console().print(f"wrote {write_card(Bundle.open(bundle), text)}")
+
+
 def build(
     bundle: Annotated[str, typer.Option(help="lite, full, or the folder of a bundle.")] = "lite",
     flavor: Annotated[
