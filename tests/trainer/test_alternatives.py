@@ -1,9 +1,11 @@
 """The paper's own S-, D- and I-Net: their published sizes, their place behind the common signature, and that they learn."""
 
+import json
 from dataclasses import replace
 
 import pytest
 import torch
+from vmfm.trainer.checkpoint import load_model
 from vmfm.trainer.config import FULL, TINY, NetConfig, net_config
 from vmfm.trainer.data.compose import Batch
 from vmfm.trainer.errors import TrainerError
@@ -11,7 +13,9 @@ from vmfm.trainer.model import MODALITY_NETS, VMFM
 from vmfm.trainer.nets.densedepth import DenseDepth
 from vmfm.trainer.nets.discriminator import Discriminator
 from vmfm.trainer.nets.hourglass import StackedHourglass
+from vmfm.trainer.recipe import load_recipe
 from vmfm.trainer.stages import OBJECTIVES, Nets, Stage
+from vmfm.trainer.train import train as run_training
 from vmfm.trainer.turn import Turn
 
 PAPERS = replace(TINY, depth="densedepth", interaction="hourglass")
@@ -116,3 +120,32 @@ def test_a_recipe_that_chooses_what_is_not_there(value, message):
 
 def test_every_choice_has_its_net():
     assert set(MODALITY_NETS) == {"autoencoder", "mask_rcnn", "densedepth", "hourglass"}
+
+
+@pytest.mark.slow
+def test_from_a_recipe_to_weights(data_folder, tmp_path):
+    recipe = tmp_path / "papers.toml"
+    recipe.write_text("""
+        net = { size = "tiny", depth = "densedepth", interaction = "hourglass" }
+        side_px = 160
+        [[stage]]
+        name = "modality"
+        trains = ["segmentation", "depth", "interaction"]
+        steps = 2
+        batch = 2
+        learning_rate = 1e-3
+        sizes = [[64, 96]]
+        [[source]]
+        kind = "rendered"
+        path = "rendered/train"
+        [[source]]
+        kind = "backgrounds"
+        path = "real/backgrounds"
+        share = 0.1
+    """)
+    run_training(load_recipe(str(recipe)), data_folder, tmp_path / "run", device=torch.device("cpu"))
+    model, trained = load_model(tmp_path / "run")
+    assert model.config == PAPERS and isinstance(model.interaction, StackedHourglass)
+    assert trained["stages"] == ["modality"]
+    last = json.loads((tmp_path / "run" / "log.jsonl").read_text().splitlines()[-1])
+    assert {"heatmap", "heatmap_early_1"} <= set(last)

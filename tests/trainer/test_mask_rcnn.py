@@ -122,7 +122,7 @@ def learned(torchvision, scene):
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        course.append(float(loss))
+        course.append(float(loss.detach()))
     still = [name for name, weight in net.named_parameters() if weight.grad is None]
     return net.train(), course, still
 
