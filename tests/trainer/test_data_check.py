@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 from vmfm.trainer.data.check import check
+from vmfm.trainer.data.folders import samples
 from vmfm.trainer.errors import TrainerError
 
 HEIGHT, WIDTH = 40, 60
@@ -124,6 +125,18 @@ def test_interactions_that_do_not_fit(home, change, told):
     content["images"]["a"] |= change
     path.write_text(json.dumps(content))
     assert problems(home) == [f"set/interactions.json: {told}"]
+
+
+def test_no_interactions_at_all(home):
+    (home / "set" / "interactions.json").unlink()
+    assert problems(home) == ["set: has no interactions.json, so nothing in it is trained on"]
+    with pytest.raises(TrainerError, match=r"interactions\.json is missing.*vmfm data check"):
+        samples("photos", home / "set")
+
+
+def test_pictures_that_the_trainer_passes_over(home):
+    (home / "set" / "images" / "a.jpg").rename(home / "set" / "images" / "a.jpeg")
+    assert problems(home) == ["set/images/a.jpeg: is not read: pictures beside labels are NAME.jpg"]
 
 
 def test_interactions_of_other_pictures(home):

@@ -1,12 +1,6 @@
 """Looks a data folder over before it is trained on, and tells everything that is wrong with it.
 
-Every folder below the one given is taken for what it holds:
-
-    images/NAME.jpg beside LABEL/NAME.png      pictures and their labels: person, person_object, alpha, depth ...
-    interactions.json beside images/           {"images": {NAME: {"wh", "persons", "objects", "pairs"}}}
-    splits.json                                {FOLDER: {"dev": [NAME], "train": [NAME]}}
-    NAME_fg.webp                               rendered RGBA with _person.png, _depth.png and .json
-    anything else                              images that must at least be readable
+Every folder below the one given is taken for what it holds; README.md beside says what that may be.
 """
 
 import csv
@@ -100,10 +94,14 @@ def _labelled(home: Path, load: Load) -> Iterator[Finding]:
             sizes[stem] = load(path).shape[:2]
         except _Unreadable as error:
             yield Finding(path, str(error))
+        if path.suffix != ".jpg":
+            yield Finding(path, "is not read: pictures beside labels are NAME.jpg")
         present = {kind: files[stem] for kind, files in labels.items() if stem in files}
         yield from _labels_of(sizes.get(stem), present, load)
     if (home / "interactions.json").exists():
         yield from _interactions(home / "interactions.json", pictures, sizes)
+    elif "person" in labels:
+        yield Finding(home, "has no interactions.json, so nothing in it is trained on")
 
 
 def _labels_of(size: tuple[int, int] | None, files: dict[str, Path], load: Load) -> Iterator[Finding]:

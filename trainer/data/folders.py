@@ -227,7 +227,7 @@ def _entries(kind: str, folder: Path, labels: Path | None, split: str) -> Iterat
                 yield path.stem, {}
         return
     home = labels or folder
-    known = json.loads((home / "interactions.json").read_text())["images"]
+    known = _photos(home)
     split_file = home.parent / "splits.json"
     held_out = {
         name
@@ -238,6 +238,15 @@ def _entries(kind: str, folder: Path, labels: Path | None, split: str) -> Iterat
     for path in sorted(where.glob(f"*.{suffix}")):
         if (path.stem in held_out) == (split == "dev") and path.stem in known:
             yield path.stem, known[path.stem]
+
+
+def _photos(folder: Path) -> dict[str, dict]:
+    """Every photo's entry of interactions.json."""
+    path = folder / "interactions.json"
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))["images"]
+    except (OSError, ValueError, KeyError) as error:
+        raise TrainerError(f"{path} is missing or not as documented; run `vmfm data check {folder}`") from error
 
 
 def _scenes(folder: Path, split: str) -> Iterator[str]:
@@ -252,7 +261,7 @@ def _things(folder: Path, labels: Path | None, split: str) -> Iterator[tuple[str
         if split == "train":
             yield from ((path.stem, {}) for path in sorted((folder / "alpha").glob("*.png")))
     elif (folder / "index.json").exists():
-        photos = json.loads((labels / "interactions.json").read_text())["images"] if labels else {}
+        photos = _photos(labels) if labels else {}
         for name, piece in sorted(json.loads((folder / "index.json").read_text())["objects"].items()):
             if piece["split"] == split:
                 photo = photos.get(piece["photo"])
