@@ -36,7 +36,7 @@ def fuse(
     difference = cv2.blur(
         (deviations[0] - deviations[1])[0, 0], (2 * reach + 1, 2 * reach + 1), borderType=cv2.BORDER_REFLECT
     )
-    np.subtract(*alphas, out=doubt)
+    np.subtract(alphas[0], alphas[1], out=doubt)
     # |difference| <= 1, so the exponent stays below 1 / SOFTNESS + DRAW
     weight = np.exp(difference / SOFTNESS + DRAW * doubt)
     weight += 1

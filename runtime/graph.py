@@ -99,7 +99,7 @@ GRAPH: tuple[Node, ...] = (
     _operation("select", ("deviation",), ("corners",), "r"),
     _operation("gather", ("frame", "alpha", "corners"), ("patches",), "r"),
     _net("refinement", ("patches",), "refined", "r"),
-    _operation("scatter", ("alpha", "refined", "corners"), ("alpha",), "r"),
+    _operation("scatter", ("alpha", "deviation", "refined", "corners"), ("alpha",), "r"),
     _operation("temporal", ("image", "doubt", "alpha"), ("alpha",), "r", has_memory=True),
     _operation("blur", ("frame", "alpha"), ("background",), "r"),
     _operation("composite", ("frame", "alpha", "background"), ("picture",), "r"),

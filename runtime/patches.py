@@ -1,10 +1,21 @@
-"""Top-K refinement patches: where to refine, cutting the patches out, putting the refined ones back."""
+"""Top-K refinement patches: where to refine, cutting the patches out, putting the refined ones back.
+
+A patch must not show, nor may the matte jump when patches come, go or move from one frame to the next. So a patch sits
+where its cell's deviation lies rather than on its highest pixel, it fades out towards its border, and it changes the
+matte only as far as that is in doubt.
+"""
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from vmfm.runtime.graph import PATCH_PX
 
 LEAST_DEVIATION = 0.02  # a cell whose peak is below this is not worth a patch
+SURE, UNSURE = (
+    LEAST_DEVIATION,
+    0.15,
+)  # deviation: up to SURE a pixel keeps its alpha, from UNSURE on it takes the refined one
+LEVELS = 64  # of deviation, as a patch's place sees it: whole numbers, whose sums no rounding can change
+WINDOW = np.sin(np.pi * (np.arange(PATCH_PX) + 0.5) / PATCH_PX).astype(np.float32)  # a patch's weight across it
 
 
 def select(deviation: np.ndarray, corners: np.ndarray) -> None:
@@ -12,9 +23,10 @@ def select(deviation: np.ndarray, corners: np.ndarray) -> None:
 
     deviation: float32 (H, W) in [0, 1]. The frame is divided into cells of 16x16 from its top left (the last row and
     column may be cut). A cell's score is its highest deviation; the K highest cells win, earlier cells first among
-    equals (row by row). A patch is centred on its cell's highest pixel (again the first one; the centre of a patch is
-    its pixel (8, 8)) and shifted to lie inside the frame where the frame is large enough. If there are fewer cells
-    than K, or cells below LEAST_DEVIATION, their places repeat the best patch.
+    equals (row by row). A patch is centred (its pixel (8, 8)) on the middle of its cell's deviation, the mean place of
+    the cell's pixels weighed by the fourth power of their deviation in LEVELS, and shifted to lie inside the frame
+    where the frame is large enough. If there are fewer cells than K, or cells below LEAST_DEVIATION, their places
+    repeat the best patch.
     """
     height, width = deviation.shape
     count = len(corners)
@@ -26,10 +38,10 @@ def select(deviation: np.ndarray, corners: np.ndarray) -> None:
     inside = np.arange(PATCH_PX)
     y, x = top[:, None] + inside, left[:, None] + inside
     cells = deviation[np.minimum(y, height - 1)[:, :, None], np.minimum(x, width - 1)[:, None, :]]
-    peak = cells.reshape(len(best), -1).argmax(axis=1)  # the first maximum is never one of the repeated border pixels
-    peak_y, peak_x = top + peak // PATCH_PX, left + peak % PATCH_PX
-    corners[: len(best), 0] = np.clip(peak_y - PATCH_PX // 2, 0, max(height - PATCH_PX, 0))
-    corners[: len(best), 1] = np.clip(peak_x - PATCH_PX // 2, 0, max(width - PATCH_PX, 0))
+    weights = (cells * LEVELS).astype(np.int64) ** 4 * ((y < height)[:, :, None] & (x < width)[:, None, :])
+    centre_y, centre_x = top + _middle(weights.sum(axis=2)), left + _middle(weights.sum(axis=1))
+    corners[: len(best), 0] = np.clip(centre_y - PATCH_PX // 2, 0, max(height - PATCH_PX, 0))
+    corners[: len(best), 1] = np.clip(centre_x - PATCH_PX // 2, 0, max(width - PATCH_PX, 0))
     corners[len(best) :] = corners[0]
 
 
@@ -46,27 +58,41 @@ def gather(frame: np.ndarray, alpha: np.ndarray, corners: np.ndarray, patches: n
     np.multiply(colours, np.float32(1 / 255), out=patches[:, 1:])
 
 
-def scatter(alpha: np.ndarray, refined: np.ndarray, corners: np.ndarray) -> None:
-    """Replaces alpha, float32 (H, W), under the patches by refined, float32 (K, 1, 16, 16), in place.
+def scatter(alpha: np.ndarray, deviation: np.ndarray, refined: np.ndarray, corners: np.ndarray) -> None:
+    """Moves alpha, float32 (H, W), towards refined, float32 (K, 1, 16, 16), under the patches, in place.
 
-    A pixel under several patches takes their average; pixels of a patch that lie outside the frame are dropped.
+    By WINDOW down and across, and by how unsure deviation, float32 (H, W), is of the pixel. Where patches overlap and
+    their weights sum up to more than 1, they share it; pixels of a patch that lie outside the frame are dropped, and
+    places that repeat the best patch count once.
     """
     height, width = alpha.shape
+    again = (corners == corners[0]).all(axis=1)
+    again[0] = False
+    corners, refined = corners[~again], refined[~again]
     inside = np.arange(PATCH_PX)
     y, x = corners[:, 0, None] + inside, corners[:, 1, None] + inside
     pixels = (y[:, :, None] * width + x[:, None, :]).ravel()
     values = np.clip(refined, 0, 1).ravel()
+    weights = np.tile(np.outer(WINDOW, WINDOW).ravel(), len(corners))
     if height < PATCH_PX or width < PATCH_PX:
         kept = ((y < height)[:, :, None] & (x < width)[:, None, :]).ravel()
-        pixels, values = pixels[kept], values[kept]
-    # The frame-sized array that sums need is alpha itself: first it counts the patches on each pixel, then it adds up.
+        pixels, values, weights = pixels[kept], values[kept], weights[kept]
     flat = alpha.reshape(-1)
-    flat[pixels] = 0
-    np.add.at(flat, pixels, np.float32(1))
-    values /= flat[pixels]
-    flat[pixels] = 0
-    np.add.at(flat, pixels, values)
-    flat[pixels] = np.minimum(flat[pixels], 1)  # an average of ones may round to a hair more
+    given = flat[pixels]
+    # One place per pixel to sum at, so that nothing of the frame's size is needed: alpha itself tells which, for once.
+    flat[pixels] = np.arange(len(pixels), dtype=np.float32)
+    place = flat[pixels].astype(np.intp)
+    total = np.bincount(place, weights, len(pixels))
+    change = np.bincount(place, weights * (values - given), len(pixels)) / np.maximum(total, 1)
+    unsure = np.clip((deviation.reshape(-1)[pixels] - SURE) / (UNSURE - SURE), 0, 1)
+    flat[pixels] = np.clip(given + unsure * change[place].astype(np.float32), 0, 1)
+
+
+def _middle(weights: np.ndarray) -> np.ndarray:
+    """Mean places, int64 (N,), of weights, int64 (N, 16), rounded; 8 where all are 0."""
+    total = weights.sum(axis=1)
+    moments = weights @ np.arange(PATCH_PX)
+    return np.where(total > 0, (2 * moments + total) // np.maximum(2 * total, 1), PATCH_PX // 2)
 
 
 def _highest_per_cell(x: np.ndarray) -> np.ndarray:

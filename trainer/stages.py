@@ -206,9 +206,9 @@ def refine(nets: Nets, batch: Batch, stage: Stage) -> Terms:
         fine = sharpen.guided_upsample(alpha, batch.image, batch.fine_image)
         deviation = torch.nn.functional.interpolate(deviation, size=fine.shape[-2:], mode="bilinear")
         corners = sharpen.top_patches(deviation, model.config.patches // 4)
-        planes = torch.cat((fine, batch.fine_image, batch.fine_alpha, batch.fine_alpha_known), 1)
-        given, truth, known = sharpen.gather(planes, corners).split((4, 1, 1), dim=1)
-    refined = model.refinement(given)
+        planes = torch.cat((fine, batch.fine_image, batch.fine_alpha, batch.fine_alpha_known, deviation), 1)
+        given, truth, known, unsure = sharpen.gather(planes, corners).split((4, 1, 1, 1), dim=1)
+    refined = sharpen.put_back(given[:, :1], model.refinement(given), unsure)
     return {
         "matte_refined": losses.matte_loss(refined, truth, known),
         "matte_given": losses.matte_loss(given[:, :1], truth, known),

@@ -182,28 +182,31 @@ KERNEL upsample(const u8* frame, const float* slope, const float* offset, const 
 // Deviations in fixed point: exact above 2^-8, and its digits spread evenly, unlike those of a float.
 __device__ inline u64 score(float deviation) { return (u64)(unit(deviation) * 2147483648.0f) << 32; }
 
-// Per cell of 16x16 its peak's place, and a key by which cells compare: the higher peak first, then the earlier cell.
-// One thread per cell.
-KERNEL find_peaks(const float* deviation, int height, int width, u64* keys, int* peaks, int cells) {
+// Per cell of 16x16 the middle of its deviation, and a key by which cells compare: the higher peak first, then the
+// earlier cell. One thread per cell.
+KERNEL find_middles(const float* deviation, int height, int width, u64* keys, int* middles, int cells, int levels) {
     int cell = across();
     if (cell >= cells) return;
     int per_row = (width + PATCH - 1) / PATCH;
     int top = cell / per_row * PATCH, left = cell % per_row * PATCH;
-    float highest = -1;
-    int peak = top * width + left;
+    float highest = 0;
+    u64 total = 0, down = 0, right = 0;  // up to levels^4 * 256 * 15
     for (int y = top; y < lesser(top + PATCH, height); y++)
-        for (int x = left; x < lesser(left + PATCH, width); x++)
-            if (deviation[y * width + x] > highest) {
-                highest = deviation[y * width + x];
-                peak = y * width + x;
-            }
-    peaks[cell] = peak;
+        for (int x = left; x < lesser(left + PATCH, width); x++) {
+            float here = deviation[y * width + x];
+            highest = fmaxf(highest, here);
+            u64 level = (u64)(here * levels), weight = level * level * level * level;
+            total += weight, down += weight * (y - top), right += weight * (x - left);
+        }
+    int y = top + (total ? (int)((2 * down + total) / (2 * total)) : PATCH / 2);
+    int x = left + (total ? (int)((2 * right + total) / (2 * total)) : PATCH / 2);
+    middles[cell] = lesser(y, height - 1) * width + lesser(x, width - 1);
     keys[cell] = score(highest) | (0xffffffffu - cell);
 }
 
 // The K cells of the highest keys, in order, as corners (K, 2): y, x. One block. winners: room for K keys.
 // Keys all differ, so the K-th highest is found digit by digit, most significant first, by counting (radix select).
-KERNEL choose(const u64* keys, const int* peaks, int cells, int height, int width, float least, u64* winners,
+KERNEL choose(const u64* keys, const int* middles, int cells, int height, int width, float least, u64* winners,
               int* corners, int count) {
     __shared__ u32 digits[256], candidates, chosen, wanted;
     __shared__ u64 best, prefix;
@@ -254,9 +257,9 @@ KERNEL choose(const u64* keys, const int* peaks, int cells, int height, int widt
             rank = 0;
             for (u32 other = 0; other < chosen; other++) rank += winners[other] > key;
         }
-        int peak = peaks[0xffffffffu - (u32)key];
-        corners[2 * rank] = clamp(peak / width - PATCH / 2, 0, height > PATCH ? height - PATCH : 0);
-        corners[2 * rank + 1] = clamp(peak % width - PATCH / 2, 0, width > PATCH ? width - PATCH : 0);
+        int middle = middles[0xffffffffu - (u32)key];
+        corners[2 * rank] = clamp(middle / width - PATCH / 2, 0, height > PATCH ? height - PATCH : 0);
+        corners[2 * rank + 1] = clamp(middle % width - PATCH / 2, 0, width > PATCH ? width - PATCH : 0);
     }
 }
 
@@ -275,23 +278,32 @@ KERNEL gather(const u8* frame, const float* alpha, int height, int width, const 
     for (int c = 0; c < 3; c++) store(out + (c + 1) * PATCH_AREA, frame[at * 3 + c] / 255.0f);
 }
 
-// One thread per pixel of a patch. Of the patches on a frame's pixel the first one writes the average of all: no two
-// threads write one pixel, and the order of the sum never changes.
-KERNEL scatter(float* alpha, int height, int width, const Net* refined, const int* corners, int count) {
+__device__ inline float window(int i) { return sinf(3.14159265f * (i + 0.5f) / PATCH); }
+
+// Whether a place only repeats the best patch.
+__device__ inline bool again(const int* corners, int patch) {
+    return patch > 0 && corners[2 * patch] == corners[0] && corners[2 * patch + 1] == corners[1];
+}
+
+// One thread per pixel of a patch. Of the patches on a frame's pixel the first one writes what all of them change: no
+// two threads write one pixel, and the order of the sum never changes.
+KERNEL scatter(float* alpha, const float* deviation, int height, int width, const Net* refined, const int* corners,
+               int count, float sure, float unsure) {
     int i = across(), patch = i / PATCH_AREA, pixel = i % PATCH_AREA;
-    if (patch >= count) return;
+    if (patch >= count || again(corners, patch)) return;
     int y = corners[2 * patch] + pixel / PATCH, x = corners[2 * patch + 1] + pixel % PATCH;
     if (y >= height || x >= width) return;
-    float sum = 0;
-    int patches = 0;
+    int at = y * width + x;
+    float change = 0, total = 0;
     for (int other = 0; other < count; other++) {
         int row = y - corners[2 * other], column = x - corners[2 * other + 1];
-        if (row < 0 || row >= PATCH || column < 0 || column >= PATCH) continue;
+        if (row < 0 || row >= PATCH || column < 0 || column >= PATCH || again(corners, other)) continue;
         if (other < patch) return;
-        sum += unit(load(&refined[other * PATCH_AREA + row * PATCH + column]));
-        patches++;
+        float weight = window(row) * window(column);
+        change += weight * (unit(load(&refined[other * PATCH_AREA + row * PATCH + column])) - alpha[at]);
+        total += weight;
     }
-    alpha[y * width + x] = fminf(sum / patches, 1.0f);
+    alpha[at] = unit(alpha[at] + ramp(deviation[at], sure, unsure) * change / fmaxf(total, 1.0f));
 }
 
 // ---------------------------------------------------------------------------------------------- temporal

@@ -51,7 +51,7 @@ def _scratch(node: Node, shape: SlotShape) -> Layout:
             return {"slope": (shape.net_size, np.float32), "offset": (shape.net_size, np.float32)}
         case "select":
             count = (cells(shape),)
-            return {"keys": (count, np.uint64), "peaks": (count, np.int32), "winners": ((shape.patches,), np.uint64)}
+            return {"keys": (count, np.uint64), "middles": (count, np.int32), "winners": ((shape.patches,), np.uint64)}
         case "temporal":
             return {"trust": (shape.net_size, np.float32)}
         case "blur":

@@ -42,17 +42,16 @@ class Operations:
     def _fuse(self, node: Node) -> tuple[Launch, ...]:
         (h, w), count = self._shape.net_size, math.prod(self._shape.net_size)
         if len(node.reads) == 2:
-            alone = (*node.reads, 0, 0, 0, *node.writes, count, 1.0, 0.0)
-            return (self._prepare("fuse", (count,), *alone),)
+            return (self._prepare("fuse", (count,), *node.reads, 0, 0, 0, *node.writes, count, 1.0, 0.0),)
         reach = fusion.reach_px(h, w)
         softness = fusion.SOFTNESS * (2 * reach + 1) ** 2  # the boxes hold sums
         deviations = [name for name in node.reads if name.startswith("deviation")]
-        both = (*node.reads, "difference", *node.writes, count, softness, fusion.DRAW)
+        limits = count, softness, fusion.DRAW
         return (
             self._prepare("compare", (count,), *deviations, "difference", count),
             self._prepare("blur_rows", (w, h, 1), "difference", "difference_blurring", h, w, reach, 0.0),
             self._prepare("blur_columns", (w, h, 1), "difference_blurring", "difference", h, w, reach, 0.0),
-            self._prepare("fuse", (count,), *both),
+            self._prepare("fuse", (count,), *node.reads, "difference", *node.writes, *limits),
         )
 
     def _upsample(self, node: Node) -> tuple[Launch, ...]:
@@ -67,11 +66,11 @@ class Operations:
 
     def _select(self, node: Node) -> tuple[Launch, ...]:
         (height, width), count, cell_count = self._shape.frame_size, self._shape.patches, cells(self._shape)
-        peaks = ("deviation", height, width, "keys", "peaks", cell_count)
-        picked = ("keys", "peaks", cell_count, height, width, patches.LEAST_DEVIATION, "winners", "corners", count)
+        middles = ("deviation", height, width, "keys", "middles", cell_count, patches.LEVELS)
+        picked = ("keys", "middles", cell_count, height, width, patches.LEAST_DEVIATION, "winners", "corners", count)
         block = (CHOOSE_THREADS, 1, 1)
         return (
-            self._prepare("find_peaks", (cell_count,), *peaks, block=(64, 1, 1)),
+            self._prepare("find_middles", (cell_count,), *middles, block=(64, 1, 1)),
             self._prepare("choose", (CHOOSE_THREADS,), *picked, block=block),
         )
 
@@ -82,7 +81,8 @@ class Operations:
 
     def _scatter(self, node: Node) -> tuple[Launch, ...]:
         count = self._shape.patches
-        put = ("alpha", *self._shape.frame_size, "refined", "corners", count)
+        limits = patches.SURE, patches.UNSURE
+        put = ("alpha", "deviation", *self._shape.frame_size, "refined", "corners", count, *limits)
         return (self._prepare("scatter", (count * PATCH_PX**2,), *put),)
 
     def _temporal(self, node: Node) -> tuple[Launch, ...]:
@@ -91,9 +91,7 @@ class Operations:
         values, pixels = 3 * h * w, height * width
         kept = ("image", "previous_image", values, "alpha", "previous_alpha", pixels)
         return (
-            self._prepare(
-                "trust_in_previous", (w, h), "image", "previous_image", "doubt", "trust", h, w, *limits
-            ),
+            self._prepare("trust_in_previous", (w, h), "image", "previous_image", "doubt", "trust", h, w, *limits),
             self._prepare("blend_previous", (width, height), "alpha", "previous_alpha", "trust", h, w, height, width),
             self._prepare("remember", (max(values, pixels),), *kept),  # the last one, and all that a first frame needs
         )

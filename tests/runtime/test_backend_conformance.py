@@ -160,7 +160,7 @@ def test_gather(bench: Bench) -> None:
 
 def test_scatter(bench: Bench) -> None:
     expected = bench.host["alpha"].copy()
-    scatter(expected, bench.host["refined"], bench.host["corners"])
+    scatter(expected, bench.host["deviation"], bench.host["refined"], bench.host["corners"])
     (alpha,) = bench.run("scatter")
     np.testing.assert_allclose(alpha, expected, atol=ATOL)
 

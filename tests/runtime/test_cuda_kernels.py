@@ -151,7 +151,7 @@ def test_gather(bench: Bench) -> None:
 def test_scatter(bench: Bench) -> None:
     b = bench.before
     expected = b["alpha"].copy()
-    scatter(expected, b["refined"], b["corners"])
+    scatter(expected, b["deviation"], b["refined"], b["corners"])
     (alpha,) = bench.run("scatter")
     np.testing.assert_allclose(alpha, expected, atol=1e-6)
 

@@ -1,8 +1,10 @@
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from vmfm.runtime.patches import LEAST_DEVIATION, gather, scatter, select
+from vmfm.runtime.patches import LEAST_DEVIATION, LEVELS, UNSURE, gather, scatter, select
 
 sizes = st.tuples(st.integers(1, 70), st.integers(1, 70))
 counts = st.integers(1, 12)
@@ -15,8 +17,7 @@ def brute_force_select(deviation: np.ndarray, count: int) -> list[tuple[int, int
     for top in range(0, height, 16):
         for left in range(0, width, 16):
             cell = deviation[top : top + 16, left : left + 16]
-            y, x = divmod(int(cell.argmax()), cell.shape[1])
-            cells.append((float(cell.max()), top + y, left + x))
+            cells.append((float(cell.max()), *middle(cell, top, left)))
     cells.sort(key=lambda cell: -cell[0])  # stable: earlier cells first among equals
     corners = [
         (min(max(y - 8, 0), max(height - 16, 0)), min(max(x - 8, 0), max(width - 16, 0)))
@@ -24,6 +25,15 @@ def brute_force_select(deviation: np.ndarray, count: int) -> list[tuple[int, int
         if score >= LEAST_DEVIATION or (score, y, x) == cells[0]
     ]
     return [*corners, *[corners[0]] * count][:count]
+
+
+def middle(cell: np.ndarray, top: int, left: int) -> tuple[int, int]:
+    weights = {(y, x): int(np.float32(value) * LEVELS) ** 4 for (y, x), value in np.ndenumerate(cell)}
+    if not any(weights.values()):
+        return top + 8, left + 8
+    total, half = sum(weights.values()), Fraction(1, 2)
+    y, x = (Fraction(sum(place[axis] * weight for place, weight in weights.items()), total) for axis in (0, 1))
+    return top + int(y + half), left + int(x + half)
 
 
 def random_frame(size: tuple[int, int], seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -57,24 +67,41 @@ def test_scatter_of_what_was_gathered_changes_nothing(size: tuple[int, int], cou
     corners, patches = corners_of(deviation, count), np.zeros((count, 4, 16, 16), np.float32)
     gather(frame, alpha, corners, patches)
     back = alpha.copy()
-    scatter(back, patches[:, :1], corners)
+    scatter(back, deviation, patches[:, :1], corners)
     np.testing.assert_allclose(back, alpha, atol=1e-6)
 
 
 @given(sizes, counts, seeds)
-def test_scatter_averages_overlaps_and_leaves_the_rest(size: tuple[int, int], count: int, seed: int) -> None:
+def test_scatter_moves_unsure_pixels_by_the_patches_weights(size: tuple[int, int], count: int, seed: int) -> None:
     _, alpha, deviation = random_frame(size, seed)
     corners = corners_of(deviation, count)
     refined = np.random.default_rng(seed).uniform(-0.2, 1.2, (count, 1, 16, 16)).astype(np.float32)
-    total, covered = np.zeros(size), np.zeros(size)
-    for (y, x), patch in zip(corners, np.clip(refined[:, 0], 0, 1), strict=True):
-        inside = total[y : y + 16, x : x + 16]
-        inside += patch[: inside.shape[0], : inside.shape[1]]
-        covered[y : y + 16, x : x + 16] += 1
-    expected = np.where(covered > 0, total / np.maximum(covered, 1), alpha)
-    scatter(alpha, refined, corners)
-    np.testing.assert_allclose(alpha, expected, atol=1e-6)
+    window = np.sin(np.pi * (np.arange(16) + 0.5) / 16)
+    change, total = np.zeros(size), np.zeros(size)
+    for number, ((y, x), patch) in enumerate(zip(corners, np.clip(refined[:, 0], 0, 1), strict=True)):
+        if number and (corners[number] == corners[0]).all():
+            continue
+        under = alpha[y : y + 16, x : x + 16]
+        inside = slice(under.shape[0]), slice(under.shape[1])
+        weight = np.outer(window, window)[inside]
+        change[y : y + 16, x : x + 16] += weight * (patch[inside] - under)
+        total[y : y + 16, x : x + 16] += weight
+    unsure = np.clip((deviation - 0.02) / (0.15 - 0.02), 0, 1)
+    expected = alpha + unsure * change / np.maximum(total, 1)
+    scatter(alpha, deviation, refined, corners)
+    np.testing.assert_allclose(alpha, expected, atol=1e-5)
     assert alpha.min() >= 0 and alpha.max() <= 1
+
+
+def test_a_patch_leaves_no_border_and_no_trace_where_the_matte_is_sure() -> None:
+    alpha, deviation = np.zeros((48, 48), np.float32), np.full((48, 48), UNSURE, np.float32)
+    deviation[:, :20] = LEAST_DEVIATION
+    scatter(alpha, deviation, np.ones((1, 1, 16, 16), np.float32), np.array([[16, 16]], np.int32))
+    assert alpha[24, 24] > 0.95  # the middle takes what the net says
+    assert (
+        max(alpha[16, 16:32].max(), alpha[31, 16:32].max(), alpha[16:32, 31].max()) < 0.11
+    )  # the border nearly nothing
+    assert not alpha[:, :20].any()
 
 
 def test_gather_gives_alpha_then_rgb() -> None:

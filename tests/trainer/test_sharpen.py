@@ -16,6 +16,7 @@ def test_the_same_constants():
     assert sharpen.RADIUS_PX == upsample.RADIUS_PX
     assert sharpen.EDGE_CONTRAST == upsample.EDGE_CONTRAST
     assert sharpen.PATCH_PX == patches.PATCH_PX
+    assert (sharpen.SURE, sharpen.UNSURE, sharpen.LEVELS) == (patches.SURE, patches.UNSURE, patches.LEVELS)
     assert (sharpen.SOFTNESS, sharpen.DRAW, sharpen.REACH) == (fusion.SOFTNESS, fusion.DRAW, fusion.REACH)
 
 
@@ -65,3 +66,10 @@ def test_patches_of_several_pictures_stay_apart():
 
 def test_there_are_no_more_patches_than_cells():
     assert sharpen.top_patches(torch.rand(1, 1, 32, 48), 100).shape == (1, 6, 2)
+
+
+def test_put_back_is_what_scatter_does_with_one_patch(rng):
+    alpha, deviation, refined = rng.random((3, 16, 16), np.float32)
+    ours = sharpen.put_back(*(torch.from_numpy(x)[None, None] for x in (alpha, refined, deviation)))
+    patches.scatter(alpha, deviation, refined[None, None], np.zeros((1, 2), np.int32))
+    np.testing.assert_allclose(ours[0, 0], alpha, atol=1e-5)
