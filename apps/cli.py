@@ -94,6 +94,50 @@ def bench(
         write_report(report, json)
 
 
+def webcam(
+    camera: Annotated[
+        str, typer.Option(help="Its number, /dev/video0, rtsp://..., or a video that plays in place of one.")
+    ] = "0",
+    background: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="An image, a video (looped), #RRGGBB, blur or blur:RADIUS in pixels; none begins with the effect off. "
+            "May be repeated: the preview's B key goes on to the next. [default: blur]",
+            show_default=False,
+        ),
+    ] = None,
+    size: Annotated[str, typer.Option(help="WIDTHxHEIGHT to ask the camera for.")] = "1280x720",
+    fps: Annotated[float, typer.Option(min=1, help="Frames per second to ask the camera for.")] = 30,
+    mirror: Annotated[bool, typer.Option("--mirror", help="Left and right as in a mirror.")] = False,
+    preview: Annotated[
+        bool, typer.Option("--preview", help="Open a window with figures and keys; goes on without a virtual camera.")
+    ] = False,
+    to: Annotated[
+        str | None,
+        typer.Option(
+            help="The virtual camera, such as /dev/video10. Without it the first that is free.", show_default=False
+        ),
+    ] = None,
+    bundle: _Bundle = "lite",
+    backend: _Backend = "auto",
+    list_: Annotated[bool, typer.Option("--list", help="List the cameras here, and end.")] = False,
+) -> None:
+    """Be a camera with another background, for calls: from a real camera to a virtual one."""
+    if list_:
+        from vmfm.apps.media.camera import list_cameras
+        from vmfm.apps.media.logs import silence_codecs
+
+        silence_codecs()
+        print("\n".join(f"{name}  {what}" for name, what in list_cameras()) or "no camera here")
+        return
+    from vmfm.apps.sizes import parse_size
+    from vmfm.apps.webcam import Settings, run_webcam
+
+    backgrounds = tuple(background or ["blur"])
+    settings = Settings(camera, parse_size(size), fps, backgrounds, mirror, bundle, backend, to, preview)
+    print(run_webcam(settings, lambda line: print(line, flush=True)))
+
+
 def doctor() -> None:
     """Tell what VMFM finds on this computer, and what to do about what is missing."""
     from rich.console import Console

@@ -166,12 +166,11 @@ def _codecs() -> Finding:
 
 def _virtual_camera() -> Finding:
     try:
-        import pyvirtualcam
+        from vmfm.apps.media.virtual_camera import VirtualCamera, VirtualCameraError
     except ImportError:
         return Finding("virtual camera", None, "pyvirtualcam is not installed", "pip install 'vmfm[webcam]'")
     try:
-        with pyvirtualcam.Camera(width=640, height=360, fps=30) as camera:
-            return Finding("virtual camera", True, f"{camera.device} by {camera.backend}")
-    except RuntimeError as error:
-        advice = "Linux: install v4l2loopback and `sudo modprobe v4l2loopback`; Windows, macOS: install OBS"
-        return Finding("virtual camera", None, " ".join(str(error).split()), advice)
+        with VirtualCamera((360, 640), fps=30) as camera:
+            return Finding("virtual camera", True, camera.name)
+    except VirtualCameraError as error:
+        return Finding("virtual camera", None, error.reason, error.advice)

@@ -95,7 +95,7 @@ class VideoBackground(Background):
         self._start()
 
     def _start(self) -> None:
-        self._frames = _looped(self._path)
+        self._frames = looped(self._path)
         self._now_seconds: float = 0.0
         self._still = ImageBackground(next(self._frames)[1])
         self._due_seconds, self._upcoming = next(self._frames)
@@ -114,7 +114,7 @@ class VideoBackground(Background):
         return self._still.behind(frame)
 
 
-def _looped(path: Path) -> Generator[tuple[float, np.ndarray], None, None]:
+def looped(path: Path) -> Generator[tuple[float, np.ndarray], None, None]:
     """(the time it is due in seconds, picture) of a video's frames, over and over."""
     loop_start = 0.0
     while True:

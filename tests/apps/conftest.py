@@ -31,6 +31,7 @@ def make_video(
     sound: str | None = None,
     prepare: Callable[[av.VideoStream], None] = lambda stream: None,
     options: dict[str, str] | None = None,
+    draw: Callable[[int, int, int], np.ndarray] = draw,
 ) -> Path:
     """A video of drawn frames shown at `pts`, with a tone in the codec `sound`. prepare: called on the open stream."""
     with av.open(str(path), "w", options=options or {}) as container:

@@ -1,0 +1,54 @@
+"""A window on the screen, through OpenCV."""
+
+import os
+import sys
+from typing import Self
+
+import cv2
+import numpy as np
+from vmfm.runtime import VmfmError
+
+_ESCAPE = 27
+
+
+class WindowError(VmfmError):
+    """No window can be opened."""
+
+
+class Window:
+    """Shows RGB pictures and hears keys; to be used from the main thread. A context manager."""
+
+    def __init__(self, title: str) -> None:
+        """Raises WindowError."""
+        # Without a display, OpenCV's Qt would end the whole process.
+        if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+            raise WindowError("there is no display to open a window on: run this on a desktop, or without --preview")
+        self._title = title
+        try:
+            cv2.namedWindow(title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO)
+        except cv2.error as error:  # the headless build
+            raise WindowError(
+                f"OpenCV cannot open a window ({error.err}): pip install --force-reinstall opencv-python"
+            ) from error
+
+    def show(self, picture: np.ndarray) -> None:
+        """picture: (H, W, 3) uint8 RGB."""
+        cv2.imshow(self._title, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+
+    def key(self) -> str:
+        """The key that was pressed since the last call, "" for none; "q" for Escape and for a window that was closed."""
+        pressed = cv2.waitKey(1) & 0xFF
+        if pressed == _ESCAPE or cv2.getWindowProperty(self._title, cv2.WND_PROP_VISIBLE) < 1:
+            return "q"
+        return "" if pressed == 0xFF else chr(pressed).lower()
+
+    def close(self) -> None:
+        """May be called twice."""
+        if cv2.getWindowProperty(self._title, cv2.WND_PROP_VISIBLE) >= 0:
+            cv2.destroyWindow(self._title)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
