@@ -23,6 +23,10 @@ def evaluate(
     ablation: Annotated[
         bool, typer.Option("--ablation", help="Score the bundle in variants: one branch, no refinement, no modality.")
     ] = False,
+    learnt: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=BUNDLE", help="Ablation: also TARGET after stage cl; CLcs, CLdc, CL. Repeatable."),
+    ] = None,
     modalities: Annotated[
         bool, typer.Option("--modalities", help="Score what S-Net, D-Net and I-Net say, instead of the matte.")
     ] = False,
@@ -39,7 +43,12 @@ def evaluate(
                 "--ablation and --modalities each make a table and JSON; leave out --html, --by and the other"
             )
         if ablation:
-            options = {"clips": clips, "backend": backend, "temporal": temporal}
+            named = dict(part.partition("=")[::2] for part in learnt or ())
+            if not all(named.values()):
+                from vmfm.trainer.errors import TrainerError
+
+                raise TrainerError(f"--learnt wants NAME=BUNDLE, such as CLcs=runs/cs; got {' '.join(learnt or ())}")
+            options = {"clips": clips, "backend": backend, "temporal": temporal, "learnt": named}
             _ablate(target, data, json_file, split=split, only=only or (), **options)
         else:
             _score_modalities(target, data, json_file, split=split, only=only or ())

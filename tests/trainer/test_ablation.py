@@ -45,6 +45,15 @@ def test_the_rows_and_what_they_scored(tiny_bundle, data):
         assert row.means["rendered"]["sad"] < 0.2  # red is alpha; the foreground nets of this bundle heed no modality
 
 
+def test_bundles_that_stage_cl_made_give_the_other_rows_of_the_papers_table(tiny_bundle, data):
+    path = str(tiny_bundle.path)
+    result = ablate(path, data, learnt={"CLcs": path, "CL": path})
+    rows = {row.variant.name: row for row in result.rows}
+    assert list(rows)[12:] == ["S-CLcs", "S-CLcs-RN", "D-CLcs", "D-CLcs-RN", "S-CL", "S-CL-RN", "D-CL", "D-CL-RN"]
+    assert rows["D-CL-RN"].means == rows["DFP-RN"].means  # the very same nets here
+    assert "11.85" in next(line for line in result.table().splitlines() if "S-CLcs " in line)
+
+
 def test_a_bundle_that_stage_cl_has_trained_goes_by_the_papers_names(tiny_bundle):
     trained = replace(tiny_bundle, trained={"stages": ["modality", "sup2", "cl", "refine"]})
     assert [v.name for v in variants(trained)][:4] == ["S-CL", "S-CL-RN", "D-CL", "D-CL-RN"]
