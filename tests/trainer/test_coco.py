@@ -229,6 +229,16 @@ def test_what_is_there_already_stays(photos, tmp_path):
     assert sorted(splits["dev"] + splits["train"]) == ["coco_again", "coco_holds"]
 
 
+def test_cut_outs_of_imported_photos_need_no_depth(photos, tmp_path):
+    imported(photos, tmp_path)
+    alpha = np.zeros((HEIGHT, WIDTH), np.uint8)
+    alpha[10:90, 40:70] = 255
+    (tmp_path / "soft").mkdir()
+    cv2.imwrite(str(tmp_path / "soft" / "coco_holds.webp"), np.dstack([alpha] * 4))
+    (cutout,) = samples("cutouts", tmp_path / "soft", labels=tmp_path / "person_object_labelled")
+    assert cutout.depth is None and cutout.cutout and np.array_equal(cutout.alpha, alpha)
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [
