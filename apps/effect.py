@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from vmfm.apps.capture import Shot
 from vmfm.apps.live import Newest, Worker
-from vmfm.apps.scene import Backdrop, Scene
+from vmfm.apps.scene import Scene
 from vmfm.runtime import MattingStream, Over, VmfmError
 
 RETRY_SECONDS = 2.0
@@ -56,7 +56,7 @@ class Effect(Worker):
                 if shot is None:
                     continue
                 try:
-                    self.pictures.put(self._done(shot))
+                    done = self._done(shot)
                     self.problem = ""
                 except VmfmError as error:
                     if not self._works:
@@ -64,28 +64,34 @@ class Effect(Worker):
                     self.problem = str(error)
                     self._close()
                     self._stop.wait(RETRY_SECONDS)
+                else:
+                    if done is not None:
+                        self.pictures.put(done)
         finally:
             self._close()
 
-    def _done(self, shot: Shot) -> Done:
+    def _done(self, shot: Shot) -> Done | None:
+        """None where the nets had to be opened for it, which took so long that it is of the past."""
         backdrop = self._scene.behind(shot.image)
         if not backdrop.effect:
             return Done(shot, shot.image, room=True)
-        stream = self._stream_for(backdrop)
-        matte = stream.step(shot.image, backdrop.image)
-        self._works = True
-        alpha, deviation = matte.results.get("alpha"), matte.results.get("deviation")
-        return Done(shot, matte.picture, False, alpha, deviation, self._stages_of(stream))
-
-    def _stream_for(self, backdrop: Backdrop) -> MattingStream:
         stream = self._streams.get(backdrop.over)
         if stream is None:
-            stream = self._streams[backdrop.over] = self._open(backdrop.over)
-            self.engine = f"{stream.bundle.name} on {stream.backend_name}: {stream.backend_note}"
+            self._start(backdrop.over, shot, backdrop.image)
+            return None
         if backdrop.over != self._last_over:
             stream.reset()  # its last frame is long ago
             self._last_over = backdrop.over
-        return stream
+        matte = stream.step(shot.image, backdrop.image)
+        alpha, deviation = matte.results.get("alpha"), matte.results.get("deviation")
+        return Done(shot, matte.picture, False, alpha, deviation, self._stages_of(stream))
+
+    def _start(self, over: Over, shot: Shot, background: np.ndarray | None) -> None:
+        stream = self._streams[over] = self._open(over)
+        stream.step(shot.image, background)  # readies everything for frames of this size
+        stream.timings.clear()
+        self.engine = f"{stream.bundle.name} on {stream.backend_name}: {stream.backend_note}"
+        self._works = True
 
     def _stages_of(self, stream: MattingStream) -> Mapping[str, float]:
         """Summed up here, between two frames, while nothing is being timed."""

@@ -32,18 +32,17 @@ class Outlet:
                 raise
             self._lose(error)
 
-    def send(self, picture: np.ndarray) -> bool:
-        """Whether the picture, (H, W, 3) uint8 RGB, was taken."""
+    def send(self, picture: np.ndarray) -> None:
+        """picture: (H, W, 3) uint8 RGB. Where nobody takes it, it is passed over."""
         if self._camera is None and time.monotonic() < self._retry_at:
-            return False
+            return
         try:
             camera = self._camera or self._reopen()
             camera.send(picture)
         except VirtualCameraError as error:
             self._lose(error)
-            return False
-        self.problem = ""
-        return True
+        else:
+            self.problem = ""
 
     def _reopen(self) -> VirtualCamera:
         self._camera = self._open(self._device)

@@ -23,7 +23,8 @@ from vmfm.apps.preview import Preview
 from vmfm.apps.scene import Scene, open_scene
 from vmfm.runtime import Bundle, MattingStream, Over, Result
 
-PATIENCE_SECONDS = 2.0  # an older picture than this makes way for the background
+# What fails is told and covered at once. This is for what hangs, and longer than the slowest nets take for a picture.
+PATIENCE_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -46,11 +47,11 @@ class Settings:
 
 
 def run_webcam(
-    settings: Settings, tell: Callable[[str], None], on_sent: Callable[[float], None] = lambda latency_seconds: None
+    settings: Settings, tell: Callable[[str], None], on_picture: Callable[[float], None] = lambda latency_seconds: None
 ) -> str:
     """Runs until Ctrl-C, or until the preview is closed. Returns a summary, one line for people.
 
-    tell: called with what people should know meanwhile. on_sent: called for every picture of the camera that was sent.
+    tell: called with what people should know meanwhile. on_picture: called for every picture that is more than a background.
     Raises MediaError for cameras and backgrounds, BundleError and BackendError for nets that do not start.
     """
     silence_codecs()
@@ -69,7 +70,7 @@ def run_webcam(
         keys = {"b": scene.next_background, "e": scene.toggle, "m": capture.toggle_mirror}
         preview = stack.enter_context(Preview(keys, tell)) if settings.preview else None
         effect = stack.enter_context(Effect(capture.shots, scene, open_stream))
-        webcam = Webcam(scene, capture, effect, outlet, preview, tell, on_sent)
+        webcam = Webcam(scene, capture, effect, outlet, preview, tell, on_picture)
         tell(f"{capture.name}, {capture.size[1]}x{capture.size[0]} -> {outlet.name or 'preview'}; Ctrl-C ends")
         try:
             while preview is None or not preview.closed:
@@ -90,11 +91,11 @@ class Webcam:
         outlet: Outlet,
         preview: Preview | None,
         tell: Callable[[str], None],
-        on_sent: Callable[[float], None],
+        on_picture: Callable[[float], None],
     ) -> None:
         self.meter = Meter()
         self._scene, self._capture, self._effect, self._outlet, self._preview = scene, capture, effect, outlet, preview
-        self._tell, self._on_sent = tell, on_sent
+        self._tell, self._on_picture = tell, on_picture
         self._told: dict[str, str] = {}
         self._nothing = np.zeros((*capture.size, 3), np.uint8)
         self._last: Done | None = None
@@ -107,8 +108,8 @@ class Webcam:
         done = self._effect.pictures.take(min(wait_seconds, POLL_SECONDS))
         if done is not None and not self._shows_room(done):
             self._last, self._last_seconds = done, time.monotonic()
-            if self._outlet.send(done.picture):
-                self._on_sent(self.meter.add(done.shot.seconds))
+            self._outlet.send(done.picture)
+            self._on_picture(self.meter.add(done.shot.seconds))
             self._show(done.picture, done)
         elif not self._may_stay():
             cover = self._scene.cover(self._nothing)

@@ -23,16 +23,21 @@ class Window:
         # Without a display, OpenCV's Qt would end the whole process.
         if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
             raise WindowError("there is no display to open a window on: run this on a desktop, or without --preview")
+        os.environ.setdefault("QT_LOGGING_RULES", "*=false")  # it complains of fonts that nothing here needs
         self._title = title
+        self._size: tuple[int, ...] | None = None
         try:
-            cv2.namedWindow(title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO)
+            cv2.namedWindow(title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
         except cv2.error as error:  # the headless build
             raise WindowError(
                 f"OpenCV cannot open a window ({error.err}): pip install --force-reinstall opencv-python"
             ) from error
 
     def show(self, picture: np.ndarray) -> None:
-        """picture: (H, W, 3) uint8 RGB."""
+        """picture: (H, W, 3) uint8 RGB. The window takes its size, and people may change that."""
+        if picture.shape != self._size:
+            self._size = picture.shape
+            cv2.resizeWindow(self._title, picture.shape[1], picture.shape[0])
         cv2.imshow(self._title, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
 
     def key(self) -> str:
