@@ -25,10 +25,8 @@ CANDIDATES, PROPOSALS, PEOPLE = 512, 64, 16  # boxes a picture: looked at for ov
 PROPOSAL_OVERLAP, PERSON_OVERLAP = 0.7, 0.5  # IoU above which the lower of two boxes goes
 BOX_PX, MASK_PX, SAMPLES = 7, 14, 2  # sides of what the heads see of a box; samples along a side of each pixel of it
 CANONICAL_PX, CANONICAL_LEVEL = 224.0, 2  # a box of this side is looked at at 1/16
-LEARNT_FROM, DRAWN = (
-    500,
-    128,
-)  # in training: boxes a picture, and how many of them are drawn; torchvision's are for crowds
+LEARNT_FROM, DRAWN = 500, 128  # in training: boxes a picture, and how many are drawn; torchvision's are for crowds
+NORM_EPS = 1e-5  # what torch's batch norms add to the variance
 SMALLEST_PERSON = 0.0005  # of the picture; smaller pieces of a person's mask teach nothing
 
 LOSSES = ("loss_objectness", "loss_rpn_box_reg", "loss_classifier", "loss_box_reg", "loss_mask")  # torchvision's names
@@ -74,9 +72,8 @@ class MaskRCNN(ModalityNet):
         image = self.normalise(image)
         features = self.encoder(image)
         taught = [i for i, share in enumerate(known.expand_as(truth).mean((1, 2, 3)).tolist()) if share > 0.5]
-        losses = (
-            self.detector.losses(image, features, truth, taught) if taught else dict.fromkeys(LOSSES, truth.sum() * 0)
-        )
+        nothing = dict.fromkeys(LOSSES, truth.sum() * 0)
+        losses = self.detector.losses(image, features, truth, taught) if taught else nothing
         weight = truth.new_tensor(float(len(taught)))
         named = {f"mask_rcnn_{name.removeprefix('loss_')}": weighted_mean(losses[name], weight) for name in LOSSES}
         return self.detector(image, features), named
@@ -91,18 +88,16 @@ class MaskRCNN(ModalityNet):
         except (OSError, RuntimeError) as error:
             folder = f"{torch.hub.get_dir()}/checkpoints"
             raise TrainerError(f"cannot download {weights.url} ({error}); put that file into {folder}") from error
-        for prefix, part in (
-            ("backbone.", self.encoder),
-            ("rpn.", self.detector.rpn),
-            ("roi_heads.", self.detector.roi_heads),
-        ):
-            own = {name.removeprefix(prefix): value for name, value in published.items() if name.startswith(prefix)}
-            for name, value in own.items():
-                if name.endswith("running_var"):
-                    own[name] = (
-                        value - 1e-5
-                    )  # they were frozen with nothing added to the variance; our batch norms add this
-            part.load_state_dict(own, strict=False)
+        parts = {"backbone": self.encoder, "rpn": self.detector.rpn, "roi_heads": self.detector.roi_heads}
+        for prefix, part in parts.items():
+            own = {name: value for name, value in published.items() if name.startswith(f"{prefix}.")}
+            # they were frozen with nothing added to the variance; ours add a little
+            own = {name: value - NORM_EPS if name.endswith("running_var") else value for name, value in own.items()}
+            lacking, _ = part.load_state_dict({k.removeprefix(f"{prefix}."): v for k, v in own.items()}, strict=False)
+            if lacking := [name for name in lacking if not name.endswith("num_batches_tracked")]:
+                raise TrainerError(
+                    f"the weights at {weights.url} have no {prefix}.{lacking[0]}; wanted those of COCO_V1"
+                )
 
 
 class Detector(nn.Module):
