@@ -37,9 +37,8 @@ class Run:
 
     def __init__(self, recipe: Recipe, out: Path, device: torch.device, model: VMFM) -> None:
         self.recipe, self.out, self.device = recipe, out, device
-        self.model = model.to(device)
-        if device.type == "cuda":
-            self.model = self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        # a GPU's tensor cores want it, and on a CPU a step of `lite` takes 8.2 s instead of 11.4 (batch 8, one thread)
+        self.model: VMFM = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.nets = Nets(self.model, Discriminator().to(device))
         processes.share_batch_norms(self.nets)
         self.average = deepcopy(self.model).eval().requires_grad_(False)
