@@ -1,5 +1,6 @@
 """What goes behind the foreground: a colour, an image, a looped video, or the frame's own background blurred."""
 
+import gc
 import math
 import re
 from abc import ABC, abstractmethod
@@ -124,6 +125,9 @@ def looped(path: Path) -> Generator[tuple[float, np.ndarray], None, None]:
             if frame.index == 0:  # a still: shown for ever
                 yield math.inf, frame.image
             loop_start += frame.seconds + float(frame.duration * reader.info.time_base)
+        # The first frame refers to itself since its side data was looked at. Nothing else here makes garbage, so
+        # that the collector would come by after hundreds of loops: gigabytes, for large pictures.
+        gc.collect(0)
 
 
 def cover_fit(image: np.ndarray, height: int, width: int) -> np.ndarray:

@@ -84,7 +84,7 @@ class VideoReader:
         first = next(self._decoded, None)
         if first is None:
             raise ReadError(f"{path} holds no frame that can be decoded")
-        self._first = first
+        self._first = [first]
         self._width, self._height = first.width, first.height
         self._orientation = _orientation(first)
         self.info = self._describe(first)
@@ -103,7 +103,7 @@ class VideoReader:
             yield Frame(self._to_rgb(decoded), index, pts, decoded.duration or usual, float((pts - start) * time_base))
 
     def _with_first(self) -> Iterator["av.VideoFrame"]:
-        yield self._first
+        yield self._first.pop()  # the only reference, so that it can go
         yield from self._decoded
 
     def _choose_stream(self) -> "av.VideoStream":

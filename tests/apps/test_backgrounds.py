@@ -1,9 +1,11 @@
+import gc
 from fractions import Fraction
 
+import av
 import cv2
 import numpy as np
 import pytest
-from vmfm.apps.media.backgrounds import cover_fit, open_background
+from vmfm.apps.media.backgrounds import cover_fit, looped, open_background
 from vmfm.apps.media.errors import ReadError
 from vmfm.apps.media.frames import Frame
 from vmfm.runtime import Over
@@ -99,3 +101,17 @@ def test_blur_is_left_to_the_stream(text, radius_px):
 def test_what_is_no_background_is_refused(text):
     with pytest.raises(ReadError, match=text.replace("#", ".")), open_background(text):
         pass
+
+
+def test_a_video_looped_for_hours_keeps_no_frames(make_video, tmp_path):
+    frames = looped(make_video(tmp_path / "clip.mp4", pts=range(3)))
+    gc.collect()
+    gc.disable()  # which comes by after so many objects, not after so many bytes
+    try:
+        for _ in range(3 * 20):
+            next(frames)
+        held = sum(isinstance(thing, av.VideoFrame) for thing in gc.get_objects())
+    finally:
+        gc.enable()
+        frames.close()
+    assert held < 10
