@@ -77,7 +77,7 @@ def run_webcam(
                 webcam.turn(1 / settings.fps)
         except KeyboardInterrupt:
             pass
-        return webcam.meter.summary(capture.shots.dropped)
+        return webcam.summary
 
 
 class Webcam:
@@ -93,7 +93,7 @@ class Webcam:
         tell: Callable[[str], None],
         on_picture: Callable[[float], None],
     ) -> None:
-        self.meter = Meter()
+        self._meter = Meter()
         self._scene, self._capture, self._effect, self._outlet, self._preview = scene, capture, effect, outlet, preview
         self._tell, self._on_picture = tell, on_picture
         self._told: dict[str, str] = {}
@@ -109,7 +109,7 @@ class Webcam:
         if done is not None and not self._shows_room(done):
             self._last, self._last_seconds = done, time.monotonic()
             self._outlet.send(done.picture)
-            self._on_picture(self.meter.add(done.shot.seconds))
+            self._on_picture(self._meter.add(done.shot.seconds))
             self._show(done.picture, done)
         elif not self._may_stay():
             cover = self._scene.cover(self._nothing)
@@ -118,6 +118,16 @@ class Webcam:
         if self._preview is not None:
             self._preview.hear()
         self._tell_changes()
+
+    @property
+    def summary(self) -> str:
+        """One line for people about all that was sent."""
+        return self._meter.summary(self._dropped)
+
+    @property
+    def _dropped(self) -> int:
+        """Pictures that were replaced by newer ones, before the nets or after them."""
+        return self._capture.shots.dropped + self._effect.pictures.dropped
 
     def _show(self, picture: np.ndarray, done: Done | None) -> None:
         if self._preview is not None:
@@ -139,9 +149,8 @@ class Webcam:
 
     def _lines(self, done: Done | None) -> list[str]:
         """What the preview writes into the picture."""
-        dropped = self._capture.shots.dropped
         lines = [
-            f"{self.meter.fps:.1f} fps   {self.meter.latency_ms:.0f} ms from capture to send   {dropped} dropped",
+            f"{self._meter.fps:.1f} fps   {self._meter.latency_ms:.0f} ms from capture to send   {self._dropped} dropped",
             self._effect.engine or ("the nets are being opened" if self._scene.effect else "effect off"),
         ]
         if done is not None and done.stages:
