@@ -83,16 +83,15 @@ class _Sum(torch.autograd.Function):
 
 
 def average_gradients(weights: Sequence[nn.Parameter]) -> None:
-    """Gives every weight the mean of its gradients over the processes, in one message."""
-    gradients = [weight.grad for weight in weights if weight.grad is not None]
-    if count() == 1 or not gradients:
+    """Gives every weight the mean of its gradients over the processes, in one message; where there is none, it is 0."""
+    if count() == 1:
         return
+    gradients = [weight.grad if weight.grad is not None else torch.zeros_like(weight) for weight in weights]
     message = torch.cat([gradient.flatten() for gradient in gradients])
     dist.all_reduce(message)
     means = (message / count()).split([gradient.numel() for gradient in gradients])
-    torch._foreach_copy_(
-        gradients, [mean.view(gradient.shape) for mean, gradient in zip(means, gradients, strict=True)]
-    )
+    for weight, gradient, mean in zip(weights, gradients, means, strict=True):
+        weight.grad = gradient.copy_(mean.view(gradient.shape))
 
 
 class SharedBatchNorm(nn.BatchNorm2d):

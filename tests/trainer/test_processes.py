@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -64,11 +65,18 @@ def recipe_file(tmp_path_factory):
     return path
 
 
+# Sums over two processes are rounded in another order than over one. Adam makes whole steps of gradients that are nothing
+# but rounding; with this in its denominator, it does not.
+EPSILON = 0.01
+
+
 @pytest.fixture(scope="module")
 def alone(recipe_file, data_folder, tmp_path_factory):
     """The run of one process."""
     out = tmp_path_factory.mktemp("alone")
-    training.train(load_recipe(str(recipe_file)), data_folder, out, device=CPU, report_every=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.optim, "Adam", partial(torch.optim.Adam, eps=EPSILON))
+        training.train(load_recipe(str(recipe_file)), data_folder, out, device=CPU, report_every=1)
     return out
 
 
@@ -80,11 +88,13 @@ def start(command, cwd):
 def together(recipe_file, data_folder, out, at_a_step="pass"):
     """The run of two, saving after every step and then doing something else, too."""
     code = (
-        "import os, signal, sys\n"
+        "import os, signal, sys, torch\n"
+        "from functools import partial\n"
         "from pathlib import Path\n"
         "from vmfm.trainer import processes, train as training\n"
         "from vmfm.trainer.recipe import load_recipe\n"
         "training.SAVE_SECONDS = -1.0\n"
+        f"torch.optim.Adam = partial(torch.optim.Adam, eps={EPSILON})\n"
         "def report(progress):\n"
         f"    {at_a_step}\n"
         "recipe, data, out = sys.argv[1:]\n"
@@ -115,27 +125,26 @@ def weights_of(out):
 @pytest.mark.slow
 class TestTwo:
     def test_losses_are_those_of_one(self, alone, shared):
-        """Sums are rounded in another order; the discriminator, and what is learnt from it, multiplies that."""
         one, two = lines_of(alone), lines_of(shared)
         assert [(line["stage"], line["step"]) for line in one] == [(line["stage"], line["step"]) for line in two]
         for mine, other in zip(one, two, strict=True):
-            terms = mine.keys() - {"stage", "step", "speed", "composing", "seconds_left"}
-            tolerance = 1e-5 if mine["stage"] == "pre" else 1e-2
-            for term in terms:
+            for term in mine.keys() - {"stage", "step", "speed", "composing", "seconds_left"}:
+                tolerance = 0.03 if "deviation" in term else 3e-3  # Eq. 7 divides by the one pixel that is farthest off
                 assert other[term] == pytest.approx(mine[term], rel=tolerance), (mine["stage"], mine["step"], term)
 
     def test_weights_are_those_of_one(self, alone, shared, recipe_file):
-        """But for a part of how far they moved: Adam makes whole steps of gradients that are nothing but rounding."""
+        """But for a part of how far they moved, since errors that change their sign where they are 0 multiply rounding."""
         torch.manual_seed(1)
         begun = unique_state(VMFM(load_recipe(str(recipe_file)).net))
         one, two = weights_of(alone), weights_of(shared)
-        for net in ("foreground_s", "foreground_d", "complementary", "refinement"):
-            for memory, tolerance in ((False, 0.2), (True, 0.01)):
-                mine, other, start = (
-                    torch.cat([state[name].flatten() for name in one if net in name and ("running" in name) == memory])
-                    for state in (one, two, begun)
+        for net, tolerance in (("foreground", 0.25), ("complementary", 0.25), ("refinement", 1e-3), ("running", 1e-2)):
+            mine, other, start = (
+                torch.cat(
+                    [state[name].flatten() for name in one if net in name and ("running" in name) == (net == "running")]
                 )
-                assert (mine - other).norm() < tolerance * (mine - start).norm(), net
+                for state in (one, two, begun)
+            )
+            assert (mine - other).norm() < tolerance * (mine - start).norm(), net
         assert load_model(alone)[1] == load_model(shared)[1]
 
     def test_one_of_them_killed(self, recipe_file, data_folder, shared, tmp_path):

@@ -349,6 +349,8 @@ MISTAKES = {
     "unknown key": (mistaken("steps = 3", "stepz = 3"), "stage refine has an unknown key 'stepz'"),
     "unknown key at the top": (mistaken("side_px", "side"), "unknown key 'side'"),
     "missing key": (mistaken("batch = 2", ""), "stage sup2 has no 'batch'"),
+    "unknown precision": (mistaken("side_px", 'precision = "fp8"\nside_px'), "precision is 'fp8'; wanted one of bf16"),
+    "a pass of no pictures": (mistaken("steps = 3", "steps = 3\nmicro_batch = -1"), "refine has micro_batch -1"),
     "no length": (mistaken("steps = 4", ""), "0 steps and 0.0 epochs"),
     "two lengths": (mistaken("steps = 3", "steps = 3\nepochs = 2"), "3 steps and 2 epochs"),
     "text for a number": (mistaken("steps = 3", 'steps = "3"'), "steps = '3'; wanted a whole number"),
