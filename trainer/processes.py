@@ -92,36 +92,3 @@ def average_gradients(weights: Sequence[nn.Parameter]) -> None:
     means = (message / count()).split([gradient.numel() for gradient in gradients])
     for weight, gradient, mean in zip(weights, gradients, means, strict=True):
         weight.grad = gradient.copy_(mean.view(gradient.shape))
-
-
-class SharedBatchNorm(nn.BatchNorm2d):
-    """A batch norm over the pictures of all processes. (torch's SyncBatchNorm does that on GPUs only.)"""
-
-    def forward(self, x: Tensor) -> Tensor:
-        if not self.training or count() == 1:
-            return super().forward(x)
-        variance, mean = torch.var_mean(x.float(), (0, 2, 3), correction=0)
-        # in float64, where the difference of squares loses nothing
-        mean, variance, pixels = mean.double(), variance.double(), mean.new_full((1,), x[:, 0].numel()).double()
-        sums = summed(torch.cat((pixels, pixels * mean, pixels * (variance + mean**2))))
-        pixels, mean, square = sums[:1], *(sums[1:] / sums[:1]).chunk(2)
-        variance = square - mean**2
-        if self.track_running_stats:
-            self._remember(mean.detach(), (variance * pixels / (pixels - 1)).detach())
-        scale = self.weight * torch.rsqrt(variance + self.eps).float()
-        shift = self.bias - mean.float() * scale
-        return torch.addcmul(shift[:, None, None], x, scale[:, None, None]).to(x.dtype)
-
-    @torch.no_grad()
-    def _remember(self, mean: Tensor, variance: Tensor) -> None:
-        assert self.running_mean is not None and self.running_var is not None and self.momentum is not None
-        self.running_mean.lerp_(mean.float(), self.momentum)
-        self.running_var.lerp_(variance.float(), self.momentum)
-
-
-def share_batch_norms(nets: nn.Module) -> None:
-    """Makes every batch norm look at all processes' pictures; weights, buffers and their names stay."""
-    if count() > 1:
-        for module in nets.modules():
-            if type(module) is nn.BatchNorm2d:
-                module.__class__ = SharedBatchNorm

@@ -14,6 +14,7 @@ from vmfm.trainer.config import TINY
 from vmfm.trainer.data.compose import Batch
 from vmfm.trainer.model import VMFM
 from vmfm.trainer.nets.discriminator import Discriminator
+from vmfm.trainer.shared_norm import share_batch_norms
 from vmfm.trainer.stages import ADVERSARIAL, OBJECTIVES, TRAINABLE, Nets, Stage, judge
 from vmfm.trainer.turn import Turn
 
@@ -69,7 +70,7 @@ def turn_of(name, trains, dtype=torch.float32, **options):
     torch.nn.init.normal_(nets.model.refinement.layers[4].weight)  # begins at zero, and would let no gradient through
     nets.model.complementary.s.decoder[-1].weight.data *= 10  # of many minds: all of Eq. 10 and 11 has its pixels
     settle(nets)
-    processes.share_batch_norms(nets)
+    share_batch_norms(nets)
     stage = Stage(name, trains, 4, 1e-3, ((32, 64),), steps=4, **options)
     sides = [OBJECTIVES[name]] + [judge] * (name in ADVERSARIAL)
     learners = [[nets.model.get_submodule(net) for net in trains], [nets.discriminator]]
