@@ -10,10 +10,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 from vmfm.runtime.graph import PATCH_PX
 
 LEAST_DEVIATION = 0.02  # a cell whose peak is below this is not worth a patch
-SURE, UNSURE = (
-    LEAST_DEVIATION,
-    0.15,
-)  # deviation: up to SURE a pixel keeps its alpha, from UNSURE on it takes the refined one
+# Deviation: up to SURE a pixel keeps its alpha, from UNSURE on it takes the refined one.
+SURE, UNSURE = LEAST_DEVIATION, 0.15
 LEVELS = 64  # of deviation, as a patch's place sees it: whole numbers, whose sums no rounding can change
 WINDOW = np.sin(np.pi * (np.arange(PATCH_PX) + 0.5) / PATCH_PX).astype(np.float32)  # a patch's weight across it
 

@@ -20,7 +20,7 @@ def prepare_blur(prepare: Prepare, size: tuple[int, int], over: Over) -> tuple[L
     pure = PURE_BACKGROUND if blurs else 1.0  # else everything is kept as it is
     return (
         prepare("leave_out_foreground", (w, h), "frame", "alpha", *size, "behind", h, w, pure, float(FAINT)),
-        *(_blur(prepare, "behind", "behind_blurring", (h, w), 4, round(sigma * 4), sigma) if blurs else ()),
+        *(blur_planes(prepare, "behind", "behind_blurring", (h, w), 4, round(sigma * 4), sigma) if blurs else ()),
         prepare("enlarge_background", size[::-1], "behind", h, w, "background", *size),
     )
 
@@ -33,18 +33,18 @@ def prepare_composite(prepare: Prepare, size: tuple[int, int], over: Over) -> tu
     pixels = ("frame", "alpha", "background", "planes", h, w, "picture", *size, int(over.linear))
     return (
         prepare("weigh_wide", (w, h), "frame", "alpha", *size, "small", "planes", h, w, halved),
-        *_blur(prepare, "planes", "blurring", (h, w), 8, wide, 0.0),
+        *blur_planes(prepare, "planes", "blurring", (h, w), 8, wide, 0.0),
         prepare("weigh_narrow", (h * w,), "small", "planes", h * w),
-        *_blur(prepare, "planes", "blurring", (h, w), 8, narrow, 0.0),
+        *blur_planes(prepare, "planes", "blurring", (h, w), 8, narrow, 0.0),
         prepare("settle", (h * w, 1, 2), "planes", h * w, block=(256, 1, 1)),
         prepare("composite", size[::-1], *pixels),
     )
 
 
-def _blur(
+def blur_planes(
     prepare: Prepare, planes: str, through: str, size: tuple[int, int], count: int, radius: int, sigma: float
 ) -> tuple[Launch, ...]:
-    """Blurs planes, (count, h, w), in place by way of another array like it."""
+    """Blurs planes, (count, h, w), in place by way of another array like it: sums over boxes, or a Gaussian (sigma > 0)."""
     h, w = size
     return (
         prepare("blur_rows", (w, h, count), planes, through, h, w, radius, sigma),

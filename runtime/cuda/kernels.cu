@@ -113,7 +113,6 @@ KERNEL preprocess(const u8* frame, int height, int width, Net* image, int h, int
 
 // ---------------------------------------------------------------------------------------------- fuse
 
-// alpha_d is null where a single foreground net is wanted.
 // How much surer the second net is, pixel by pixel. One thread per pixel.
 KERNEL compare(const Net* deviation_s, const Net* deviation_d, float* difference, int count) {
     int i = across();

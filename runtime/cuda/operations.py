@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from vmfm.runtime import fusion, patches, temporal, upsample
 from vmfm.runtime.backends.base import SlotShape
-from vmfm.runtime.cuda.compositing import prepare_blur, prepare_composite
+from vmfm.runtime.cuda.compositing import blur_planes, prepare_blur, prepare_composite
 from vmfm.runtime.cuda.launch import Kernels, Launch
 from vmfm.runtime.cuda.layouts import cells
 from vmfm.runtime.graph import PATCH_PX, Node
@@ -49,8 +49,7 @@ class Operations:
         limits = count, softness, fusion.DRAW
         return (
             self._prepare("compare", (count,), *deviations, "difference", count),
-            self._prepare("blur_rows", (w, h, 1), "difference", "difference_blurring", h, w, reach, 0.0),
-            self._prepare("blur_columns", (w, h, 1), "difference_blurring", "difference", h, w, reach, 0.0),
+            *blur_planes(self._prepare, "difference", "difference_blurring", (h, w), 1, reach, 0.0),
             self._prepare("fuse", (count,), *node.reads, "difference", *node.writes, *limits),
         )
 
