@@ -94,7 +94,9 @@ GRAPH: tuple[Node, ...] = (
     _net("foreground_d", ("image", "heatmap", "depth"), "alpha_d", "d"),
     _net("complementary_s", ("image", "alpha_s"), "deviation_s", "s"),
     _net("complementary_d", ("image", "alpha_d"), "deviation_d", "d"),
-    _operation("fuse", ("alpha_s", "deviation_s", "alpha_d", "deviation_d"), ("alpha_net", "deviation_net", "doubt"), "r"),
+    _operation(
+        "fuse", ("alpha_s", "deviation_s", "alpha_d", "deviation_d"), ("alpha_net", "deviation_net", "doubt"), "r"
+    ),
     _operation("upsample", ("frame", "image", "alpha_net", "deviation_net"), ("alpha", "deviation"), "r"),
     _operation("select", ("deviation",), ("corners",), "r"),
     _operation("gather", ("frame", "alpha", "corners"), ("patches",), "r"),
