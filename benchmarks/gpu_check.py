@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from gpu_options import SIZES, Options
+from vmfm.apps.sizes import parse_size
 
 
 @dataclass(frozen=True)
@@ -150,7 +151,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _shared(options: argparse.Namespace) -> Options:
-    sizes = {size: tuple(map(int, size.split("x")))[::-1] for size in options.size}
+    sizes = {size: parse_size(size) for size in options.size}
     bundles = tuple(options.bundle or ("lite", "full"))
     return Options(bundles, sizes or SIZES, options.seconds, options.pictures, options.device == "cuda")
 

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from floor import Floor, Rates, frame_floor
+from gpu_options import SIZES
 from vmfm.runtime.bundle import Bundle, shipped_bundles
 from vmfm.runtime.graph import build_graph
 from work import FrameWork, count_frame
 
 HERE = Path(__file__).parent
-SIZES = {"720p": (720, 1280), "1080p": (1080, 1920), "4K": (2160, 3840)}
 _HALF = 2  # bytes of a number in the nets
 
 

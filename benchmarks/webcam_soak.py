@@ -78,9 +78,7 @@ def main() -> None:
     given = parser.parse_args()
     pyvirtualcam.camera.BACKENDS.clear()
     pyvirtualcam.register_backend("nowhere", Nowhere)
-    settings = Settings(
-        str(given.camera), backgrounds=(given.background,), bundle=given.bundle, backend=given.backend
-    )  # fmt: skip
+    settings = Settings(str(given.camera), backgrounds=(given.background,), bundle=given.bundle, backend=given.backend)
     print(run_webcam(settings, print, Log(given.seconds, given.parts).add))
 
 

@@ -11,7 +11,6 @@ from vmfm.trainer.files import write_whole
 from vmfm.trainer.report import arrow, markdown_table, number
 
 CARD = "README.md"  # in the bundle's folder
-PLACEHOLDERS = ("name", "megabytes", "nets", "pixel_budget", "patches", "training", "scores")
 
 
 def write_card(bundle: Bundle, text: Path | None = None) -> Path:
@@ -22,7 +21,7 @@ def write_card(bundle: Bundle, text: Path | None = None) -> Path:
 
 
 def card(bundle: Bundle, text: Path | None = None) -> str:
-    """The card as Markdown. text: a file with $name and others of PLACEHOLDERS where figures belong.
+    """The card as Markdown. text: a file with $name and such where figures belong, as in card.txt beside.
 
     Bundles that come with VMFM have a text already; nobody but who trained another one knows what it was trained on.
     Raises ExportError where there is no text, or one with another placeholder.
@@ -30,7 +29,7 @@ def card(bundle: Bundle, text: Path | None = None) -> str:
     template = Template(_text(bundle, text))
     figures = {
         "name": bundle.name,
-        "megabytes": f"{sum((bundle.path / net.file).stat().st_size for net in bundle.nets.values()) / 1e6:.1f}",
+        "megabytes": f"{sum(bundle.net_path(net).stat().st_size for net in bundle.nets) / 1e6:.1f}",
         "nets": str(len(bundle.nets)),
         "pixel_budget": f"{bundle.pixel_budget:,}",
         "patches": str(bundle.patches),
@@ -40,9 +39,7 @@ def card(bundle: Bundle, text: Path | None = None) -> str:
     try:
         return template.substitute(figures)
     except (KeyError, ValueError) as error:
-        raise ExportError(
-            f"the card's text has {error}; it may have ${', $'.join(PLACEHOLDERS)}, and $$ for $"
-        ) from error
+        raise ExportError(f"the card's text has {error}; it may have ${', $'.join(figures)}, and $$ for $") from error
 
 
 def _text(bundle: Bundle, text: Path | None) -> str:
@@ -69,9 +66,10 @@ def _scores(bundle: Bundle) -> str:
         return "Not scored yet."
     sets = list(bundle.scores)
     rows = [["", *sets], ["cases", *(str(bundle.scores[name]["cases"]) for name in sets)]]
+    meanings = []
     for metric in METRICS:
         values = [bundle.scores[name].get(metric.name) for name in sets]
         if any(value is not None for value in values):
             rows.append([f"{metric.title} {arrow(metric.better)}", *map(number, values)])
-    meanings = [f"{m.title}: {m.meaning}" for m in METRICS if any(m.name in bundle.scores[name] for name in sets)]
+            meanings.append(f"{metric.title}: {metric.meaning}")
     return markdown_table(rows) + "\n\n" + "; ".join(meanings) + "."

@@ -132,11 +132,14 @@ def ablate(
     or CL. Their foreground nets give the other rows of Table 3. progress is told the variant's name, the cases done of it and their number.
     """
     bundle, only = Bundle.open(target), tuple(only)
+    wanted = [(bundle, variant) for variant in variants(bundle)]
+    for name, other in learnt.items():
+        further = Bundle.open(other)
+        wanted += [(further, variant) for variant in _branches(name)]
     rows = []
     with tempfile.TemporaryDirectory(prefix="vmfm-ablation-") as scratch:
         means = mean_maps(target, data, split=split)
-        others = [(Bundle.open(other), variant) for name, other in learnt.items() for variant in _branches(name)]
-        for number, (scored, variant) in enumerate([(bundle, variant) for variant in variants(bundle)] + others):
+        for number, (scored, variant) in enumerate(wanted):
             if variant.blank is not None:
                 value = means[MODALITIES[variant.blank]] if variant.to_mean else 0.0
                 scored = blanked(bundle, variant.blank, Path(scratch) / str(number), value)

@@ -1,11 +1,13 @@
 """The verbs that trainer adds to the one command. Nothing heavy is imported before a verb runs."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, cast
 
 import typer
+from vmfm.trainer.errors import TrainerError
 
 
 def evaluate(
@@ -35,34 +37,28 @@ def evaluate(
     ] = None,
 ) -> None:
     """Score mattes against the truth: SAD, MSE, Grad, Conn, dtSSD, IoU, object recall and leak."""
-    if ablation or modalities:
-        if html_file is not None or by or (ablation and modalities):
-            from vmfm.trainer.errors import TrainerError
-
-            raise TrainerError(
-                "--ablation and --modalities each make a table and JSON; leave out --html, --by and the other"
-            )
-        if ablation:
-            named = dict(part.partition("=")[::2] for part in learnt or ())
-            if not all(named.values()):
-                from vmfm.trainer.errors import TrainerError
-
-                raise TrainerError(f"--learnt wants NAME=BUNDLE, such as CLcs=runs/cs; got {' '.join(learnt or ())}")
-            options = {"clips": clips, "backend": backend, "temporal": temporal, "learnt": named}
-            _ablate(target, data, json_file, split=split, only=only or (), **options)
-        else:
-            _score_modalities(target, data, json_file, split=split, only=only or ())
+    if (ablation or modalities) and (html_file is not None or by or (ablation and modalities)):
+        raise TrainerError(
+            "--ablation and --modalities each make a table and JSON; leave out --html, --by and the other"
+        )
+    if ablation:
+        named = dict(part.partition("=")[::2] for part in learnt or ())
+        if not all(named.values()):
+            raise TrainerError(f"--learnt wants NAME=BUNDLE, such as CLcs=runs/cs; got {' '.join(learnt or ())}")
+        options = {"clips": clips, "backend": backend, "temporal": temporal, "learnt": named}
+        _ablate(target, data, json_file, split=split, only=only or (), **options)
+        return
+    if modalities:
+        _score_modalities(target, data, json_file, split=split, only=only or ())
         return
     from rich.console import Console
-    from rich.progress import Progress
     from vmfm.trainer import evaluate as evaluation
     from vmfm.trainer.evaluate_groups import table
     from vmfm.trainer.evaluate_table import table_of
 
     console = Console()
     settings = evaluation.Settings(backend, cast(evaluation.Output, output), refinement, temporal)
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("scoring")
+    with _bar("scoring") as progress:
         result = evaluation.evaluate(
             target,
             data,
@@ -72,7 +68,7 @@ def evaluate(
             settings=settings,
             pictures=html_file is not None,
             by=by or (),
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
+            progress=progress,
         )
     console.print(table_of(f"{result.target} on {data.name}, {split} split", result.summaries))
     if result.groups:
@@ -85,17 +81,10 @@ def evaluate(
 
 def _ablate(target: str, data: Path, json_file: Path | None, **options: Any) -> None:
     from rich.console import Console
-    from rich.progress import Progress
     from vmfm.trainer.ablation import ablate
 
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("scoring")
-        result = ablate(
-            target,
-            data,
-            **options,
-            progress=lambda name, done, total: bar.update(task, description=name, completed=done, total=total),
-        )
+    with _bar("scoring") as progress:
+        result = ablate(target, data, **options, progress=lambda name, done, total: progress(done, total, name))
     Console(soft_wrap=True, highlight=False, markup=False).print(result.table())
     if json_file is not None:
         result.write_json(json_file)
@@ -103,22 +92,29 @@ def _ablate(target: str, data: Path, json_file: Path | None, **options: Any) -> 
 
 def _score_modalities(target: str, data: Path, json_file: Path | None, *, split: str, only: Iterable[str]) -> None:
     from rich.console import Console
-    from rich.progress import Progress
     from vmfm.trainer.evaluate_modalities import evaluate_modalities
     from vmfm.trainer.evaluate_table import table_of
 
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("scoring")
-        result = evaluate_modalities(
-            target,
-            data,
-            split=split,
-            only=only,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
-        )
+    with _bar("scoring") as progress:
+        result = evaluate_modalities(target, data, split=split, only=only, progress=progress)
     Console().print(table_of(f"modality nets of {result.target} on {data.name}, {split} split", result.summaries))
     if json_file is not None:
         result.write_json(json_file)
+
+
+@contextmanager
+def _bar(title: str) -> Iterator[Callable[..., None]]:
+    """A bar on stderr while something is done, and what moves it: how many are done, of how many, and what just now."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(title)
+
+        def move(done: int, total: int, name: str = title) -> None:
+            bar.update(task, description=name, completed=done, total=total)
+
+        yield move
 
 
 def study(
@@ -134,7 +130,6 @@ def study(
     """Ask people which of two composites is better, on one HTML page; sum up what they said."""
     from rich.console import Console
     from vmfm.trainer import study as user_study
-    from vmfm.trainer.errors import TrainerError
 
     console = Console(soft_wrap=True, highlight=False, markup=False)
     if tabulate:
@@ -224,7 +219,6 @@ def data(
 ) -> None:
     """Check a data folder, make training data from it, or write out the pictures that mattes are scored on."""
     from rich.console import Console
-    from vmfm.trainer.errors import TrainerError
 
     console = Console(soft_wrap=True, highlight=False, markup=False)
     if action is DataAction.CHECK:
@@ -246,14 +240,7 @@ def data(
             f"{count} pictures are in {out}; matte them to ALPHAS/SET/NAME.png, then: vmfm evaluate ALPHAS {folder}"
         )
         return
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(action)
-
-        def progress(done: int, total: int, name: str) -> None:
-            bar.update(task, completed=done, total=total, description=name)
-
+    with _bar(action) as progress:
         if action is DataAction.SOFTEN:
             from vmfm.trainer.data.cutouts import soften_folder
 
@@ -318,7 +305,6 @@ def render(
 ) -> None:
     """Render people with the things they use: exact alpha, depth and interaction points. Can be interrupted."""
     from rich.console import Console
-    from vmfm.trainer.errors import TrainerError
     from vmfm.trainer.render import environment
     from vmfm.trainer.render.run import run
 

@@ -15,9 +15,8 @@ from vmfm.trainer.data.interactions import Point, points_of, points_of_render
 from vmfm.trainer.errors import TrainerError
 from vmfm.trainer.evaluate_sets import Case, read_image
 
-FARTHEST = (
-    10.0  # a pseudo-depth says what is nearer, not by how much: its farthest point is taken as this many times as far
-)
+# a pseudo-depth says what is nearer, not by how much: its farthest point is taken as this many times as far
+FARTHEST = 10.0
 
 
 def inverse_depth_of(case: Case) -> np.ndarray | None:

@@ -47,8 +47,9 @@ def evaluate_modalities(
 def mean_maps(target: str, data: Path, *, split: str = "dev") -> dict[str, float]:
     """What each modality net says on average over the pixels of all pictures."""
     with modality_nets(target) as look:
-        seen = [look(case.load().frame) for case in list_cases(data, split)]
-    return {name: float(np.mean([maps[name].mean() for maps in seen])) for name in seen[0]}
+        seen = (look(case.load().frame) for case in list_cases(data, split))
+        means = [{name: values.mean() for name, values in maps.items()} for maps in seen]
+    return {name: float(np.mean([mean[name] for mean in means])) for name in means[0]}
 
 
 @contextmanager

@@ -98,11 +98,11 @@ class Turn:
 
 def _cut(batch: Batch, limit: int) -> list[Batch]:
     """In parts as even as can be of at most `limit` pictures; 0 is no limit."""
+    if not limit:
+        return [batch]
     size = len(batch.image)
-    parts = -(-size // limit) if limit else 1
-    return (
-        [batch.rows(slice(size * i // parts, size * (i + 1) // parts)) for i in range(parts)] if parts > 1 else [batch]
-    )
+    parts = -(-size // limit)
+    return [batch.rows(slice(size * i // parts, size * (i + 1) // parts)) for i in range(parts)]
 
 
 @contextmanager

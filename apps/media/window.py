@@ -2,7 +2,6 @@
 
 import os
 import sys
-from typing import Self
 
 import cv2
 import numpy as np
@@ -16,7 +15,7 @@ class WindowError(VmfmError):
 
 
 class Window:
-    """Shows RGB pictures and hears keys; to be used from the main thread. A context manager."""
+    """Shows RGB pictures and hears keys; to be used from the main thread, and to be closed."""
 
     def __init__(self, title: str) -> None:
         """Raises WindowError."""
@@ -51,9 +50,3 @@ class Window:
         """May be called twice."""
         if cv2.getWindowProperty(self._title, cv2.WND_PROP_VISIBLE) >= 0:
             cv2.destroyWindow(self._title)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()

@@ -20,10 +20,10 @@ import typer
 from contenders import PEERS, Contender, ContenderError, Running, vmfm
 from rich.console import Console
 from rich.table import Table
-from vmfm.apps.bench import Workload
 from vmfm.apps.media.images import write_image
 from vmfm.apps.media.kinds import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from vmfm.apps.media.reader import open_reader
+from vmfm.apps.sizes import parse_size
 
 DEMO = Path(__file__).parents[2] / "apps" / "demo" / "woman_with_mug.mp4"
 FRAMES_PER_TURN = 8  # short turns: what else the computer does meanwhile slows everybody alike
@@ -41,8 +41,7 @@ def speed(
     json: Annotated[Path | None, typer.Option(help="Also write every number here.")] = None,
 ) -> None:
     """Time every contender on the same frames."""
-    workload = Workload.parse(size, frames, input)
-    width, height = workload.width, workload.height
+    height, width = parse_size(size)
     times = measure((vmfm(bundle), *PEERS), _read(input, width, height), frames)
     rows = summarise(times)
     table = Table("contender", "ms p50", "ms p95", "fps", "time against VMFM", title=f"{size}, {frames} frames")

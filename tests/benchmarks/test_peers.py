@@ -1,11 +1,13 @@
 """The comparison itself, with contenders that need no installation; the real peers run by hand, they are large."""
 
+import json
 import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 PEERS = Path(__file__).parents[2] / "benchmarks" / "peers"
 
@@ -48,6 +50,18 @@ def test_contenders_take_turns_on_the_same_frames(compare, contender):
     first, second = compare.summarise(times)
     assert (first["name"], first["ratio"], second["name"]) == ("quick", 1, "slow")
     assert second["p50_ms"] >= 30 and second["ratio"] > 1 and second["fps"] < 34
+
+
+def test_speed_is_that_of_frames_of_the_wanted_size(compare, contender, tmp_path, monkeypatch):
+    picky = contender("picky", "return lambda frame: {(64, 96, 3): frame[..., 0]}[frame.shape]")
+    monkeypatch.setattr(compare, "vmfm", lambda bundle: picky)
+    monkeypatch.setattr(compare, "PEERS", ())
+    options = ["--size", "96x64", "--frames", "2", "--json", str(tmp_path / "report.json")]
+    shown = CliRunner().invoke(compare.app, ["speed", *options], catch_exceptions=False)
+    assert shown.exit_code == 0 and "picky" in shown.output
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert (report["width"], report["height"]) == (96, 64)
+    assert [row["name"] for row in report["contenders"]] == ["picky"]
 
 
 def test_a_peer_that_cannot_start_is_left_out(compare, contender, capsys):

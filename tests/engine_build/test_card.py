@@ -28,7 +28,7 @@ def test_figures_come_from_the_manifest():
     assert "Not scored yet." in card(replace(bundle, scores={}))
 
 
-def test_a_bundle_of_somebody_else_needs_a_text(tmp_path, capsys):
+def test_a_bundle_of_somebody_else_needs_a_text(tmp_path):
     stranger = replace(Bundle.open("lite"), path=tmp_path)
     with pytest.raises(ExportError, match="--text"):
         card(stranger)

@@ -7,6 +7,7 @@ import pytest
 import torch
 from vmfm.trainer.checkpoint import load_model
 from vmfm.trainer.config import FULL, TINY, NetConfig, net_config
+from vmfm.trainer.config import MODALITY_NETS as CHOICES
 from vmfm.trainer.data.compose import Batch
 from vmfm.trainer.errors import TrainerError
 from vmfm.trainer.model import MODALITY_NETS, VMFM
@@ -120,6 +121,7 @@ def test_a_recipe_that_chooses_what_is_not_there(value, message):
 
 def test_every_choice_has_its_net():
     assert set(MODALITY_NETS) == {"autoencoder", "mask_rcnn", "densedepth", "hourglass"}
+    assert set(MODALITY_NETS) == set().union(*CHOICES.values())
 
 
 @pytest.mark.slow

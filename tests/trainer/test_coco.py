@@ -45,14 +45,7 @@ class TestMasks:
 
     @given(arrays.arrays(bool, st.tuples(st.integers(1, 12), st.integers(1, 12))))
     def test_plain_run_lengths(self, mask):
-        flat = mask.T.ravel()
-        runs, value = [0], False
-        for pixel in flat:
-            if pixel != value:
-                runs.append(0)
-                value = pixel
-            runs[-1] += 1
-        assert np.array_equal(decode({"size": list(mask.shape), "counts": runs}, *mask.shape), mask)
+        assert np.array_equal(decode(run_lengths(mask), *mask.shape), mask)
 
     def test_polygons_cover_what_they_enclose(self):
         square = [10, 20, 40, 20, 40, 60, 10, 60]
@@ -174,10 +167,8 @@ def test_what_is_touched_belongs_and_what_is_not_does_not(photos, tmp_path):
         cv2.imread(str(home / kind / "coco_holds.png"), cv2.IMREAD_GRAYSCALE) for kind in ("person", "person_object")
     )
     only = np.argwhere((both > 0) & (person == 0))
-    assert only.min(0).tolist() == [40, 70] and only.max(0).tolist() == [
-        51,
-        79,
-    ]  # the cup; neither the far one nor the table
+    # the cup; neither the far one nor the table
+    assert only.min(0).tolist() == [40, 70] and only.max(0).tolist() == [51, 79]
     assert np.count_nonzero(person) == 30 * 80
     entry = json.loads((home / "interactions.json").read_text())["images"]["coco_holds"]
     assert [thing["cls"] for thing in entry["objects"]] == ["cup", "cup"]

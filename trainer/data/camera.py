@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 import torch
@@ -84,11 +85,11 @@ def jpeg(image: Tensor, quality: Tensor) -> Tensor:
     """
     device = image.device
     scale = torch.where(quality < 50, 5000 / quality, 200 - 2 * quality).view(-1, 1, 1, 1, 1) / 100
-    luma, chroma = ((torch.tensor(table, device=device) * scale).round().clamp(1, 255) for table in (LUMA, CHROMA))
-    ycc = torch.einsum("ij,njhw->nihw", torch.tensor(TO_YCC, device=device), 255 * image)
+    luma, chroma = ((_on(device, table) * scale).round().clamp(1, 255) for table in (LUMA, CHROMA))
+    ycc = torch.einsum("ij,njhw->nihw", _on(device, TO_YCC), 255 * image)
     light = _quantise(ycc[:, :1] - 128, luma) + 128
     colour = F.interpolate(_quantise(F.avg_pool2d(ycc[:, 1:], 2), chroma), scale_factor=2, mode="bilinear")
-    rgb = torch.einsum("ij,njhw->nihw", torch.tensor(TO_RGB, device=device), torch.cat((light, colour), 1))
+    rgb = torch.einsum("ij,njhw->nihw", _on(device, TO_RGB), torch.cat((light, colour), 1))
     return (rgb / 255).clamp(0, 1)
 
 
@@ -103,6 +104,13 @@ def _quantise(planes: Tensor, table: Tensor) -> Tensor:
     return blocks.transpose(3, 4).reshape(n, c, height, width)
 
 
+@cache
+def _on(device: torch.device, table: tuple[tuple[float, ...], ...]) -> Tensor:
+    """The table as float32 on the device. Sent but once: every sending waits until the device has done all it was told."""
+    return torch.tensor(table, dtype=torch.float32, device=device)
+
+
+@cache
 def _cosines(device: torch.device) -> Tensor:
     """The orthonormal DCT-II of eight values, (8, 8): rows are frequencies."""
     k = np.arange(8)

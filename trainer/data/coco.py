@@ -79,9 +79,9 @@ class Scene:
         kind = self.kind()
         if kind not in (WHOLE, PEOPLE):
             return {}
-        person = _union(self.people)
         used = [self.things[t] for t in sorted({pair.thing for pair in self.pairs})]
-        return {"person": person} | ({"person_object": person | _union(used, person)} if kind == WHOLE else {})
+        whole = {"person_object": _union(self.people + used)} if kind == WHOLE else {}
+        return {"person": _union(self.people)} | whole
 
     def entry(self, height: int, width: int) -> dict[str, Any]:
         """As interactions.json has it. The nearest person of each thing has rank 0."""
@@ -160,12 +160,9 @@ def _between(person: Box, thing: Box) -> tuple[float, float]:
     return float(np.hypot(max(apart[0], 0), max(apart[1], 0))), min(overlap, 1.0)
 
 
-def _union(items: list[Item], like: np.ndarray | None = None) -> np.ndarray:
-    masks = [item.mask for item in items if item.mask is not None]
-    if not masks:
-        assert like is not None
-        return np.zeros_like(like)
-    return np.logical_or.reduce(masks).astype(np.uint8) * 255
+def _union(items: list[Item]) -> np.ndarray:
+    """(H, W) uint8, 255 where the mask of any is; at least one has a mask."""
+    return np.logical_or.reduce([item.mask for item in items if item.mask is not None]).astype(np.uint8) * 255
 
 
 def _scene(marks: list[dict], height: int, width: int) -> Scene | None:

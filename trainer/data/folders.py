@@ -194,8 +194,9 @@ def samples(
 ) -> list[Sample]:
     """All samples of one folder, in a fixed order.
 
-    kind: a name in READERS. labels: where `cutouts` and `things` find what is known of the photos they were cut from. taught, objects: folders of
-    hints for photos whose matte is not labelled, as `vmfm data teach` and `vmfm data objects` write them.
+    kind: a name in READERS. labels: where `cutouts` and `things` find what is known of the photos they were cut from.
+    taught, objects: folders of hints for photos whose matte is not labelled, as `vmfm data teach` and `vmfm data objects`
+    write them.
     exclude: names to leave out. split: "train" or "dev".
     Raises TrainerError on an unknown kind, a missing folder or an unreadable file.
     """

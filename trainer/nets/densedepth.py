@@ -8,11 +8,8 @@ from torch import Tensor, nn
 from vmfm.trainer.nets.blocks import Normalise, upsample
 from vmfm.trainer.nets.modality import ModalityNet
 
-BLOCKS, GROWTH, BOTTLENECK = (
-    (6, 12, 32, 32),
-    32,
-    4,
-)  # DenseNet-169: layers by block, channels a layer adds, times that within
+# DenseNet-169: layers by block, channels a layer adds, times that within
+BLOCKS, GROWTH, BOTTLENECK = (6, 12, 32, 32), 32, 4
 STEM = 64
 LEAK = 0.2
 

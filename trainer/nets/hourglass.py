@@ -81,10 +81,9 @@ class StackedHourglass(ModalityNet):
             nn.Sequential(Hourglass(channels, RESIDUALS), conv(here, here)) for _ in range(STACKS)
         )
         self.heads = nn.ModuleList(_head(here) for _ in range(STACKS))
-        self.read, self.found, self.between = (
-            nn.ModuleList(make() for _ in range(STACKS - 1))
-            for make in (lambda: _mix(here), lambda: _mix(here), lambda: Residual(here, here))
-        )
+        self.read = nn.ModuleList(_mix(here) for _ in range(STACKS - 1))
+        self.found = nn.ModuleList(_mix(here) for _ in range(STACKS - 1))
+        self.between = nn.ModuleList(Residual(here, here) for _ in range(STACKS - 1))
         self.enlarge = nn.Sequential(upsample(), upsample())
 
     def forward(self, image: Tensor) -> Tensor:
