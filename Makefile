@@ -1,5 +1,5 @@
 # make demo   recomposite the demo clip: installs the base package in .venv, prints where the result is and how fast it went
-# make test   every check that a change has to pass: installs the train, data, rtx, webcam and dev extras too
+# make test   every check that a change has to pass: installs the train, data, rtx, webcam, studio and dev extras too
 # Needs Python >= 3.11 (choose one with PYTHON=...), make and a package index.
 
 VENV := .venv
@@ -37,7 +37,7 @@ clean:
 $(VENV)/.base: pyproject.toml
 	$(install)
 
-$(VENV)/.dev: EXTRAS := [train,data,rtx,webcam,dev]
+$(VENV)/.dev: EXTRAS := [train,data,rtx,webcam,studio,dev]
 $(VENV)/.dev: pyproject.toml
 	$(install)
 	@touch $(VENV)/.base
