@@ -15,7 +15,7 @@ from vmfm.runtime.composite import check_background
 from vmfm.runtime.errors import BackendError, FrameError, StreamError
 from vmfm.runtime.graph import BACKGROUND, GIVEN, OUTPUTS, RESULTS, Output, Over, Result, build_graph, inputs
 from vmfm.runtime.preprocess import check_frame
-from vmfm.runtime.schedule import plan
+from vmfm.runtime.schedule import Step, plan
 from vmfm.runtime.timing import Timings
 
 
@@ -105,6 +105,7 @@ class MattingStream:
         self._backend.start(self._schedule)
         self._free: list[Any] = [None] * slots  # slots are opened when first used, and again for another frame size
         self._in_flight: deque[tuple[Any, np.ndarray]] = deque()
+        self._latest: Any = None  # the slot of the frame that was collected last
         self._slot_shape: SlotShape | None = None
         self._first = True
         self._closed = False
@@ -192,6 +193,43 @@ class MattingStream:
         """Forgets the previous frame: call it between clips and at cuts."""
         self._first = True
 
+    def memory(self) -> dict[str, np.ndarray]:
+        """What the next frame leans on: float32 arrays by name, for recall(). Empty where it leans on nothing.
+
+        Raises StreamError while submitted frames wait to be collected.
+        """
+        self._check_open()
+        if self._in_flight:
+            raise StreamError(f"{self.in_flight} submitted frame(s) wait: collect them before asking for the memory")
+        tail = self._tail()
+        if self._first or not tail:
+            return {}
+        return {name: self._backend.read(self._latest, name) for name in tail[0].node.reads}
+
+    def recall(self, memory: Mapping[str, np.ndarray]) -> None:
+        """Goes on where a stream of the same bundle and options stood when it was asked for its memory().
+
+        Raises StreamError while submitted frames wait to be collected, BackendError.
+        """
+        self._check_open()
+        if self._in_flight:
+            raise StreamError(f"{self.in_flight} submitted frame(s) wait: collect them before recalling a memory")
+        self.reset()
+        if not memory:
+            return
+        frame = np.zeros((*memory["alpha"].shape, 3), np.uint8)
+        slot = self._slot_for(frame)
+        self._backend.put_frame(slot, frame, first=True)
+        for name, value in memory.items():
+            self._backend.write(slot, name, value)
+        for step in self._tail():  # what a first frame does there is to remember what it is given
+            self._backend.run(step.lane, slot, step.node)
+            if step.records:
+                self._backend.record(step.lane, slot, step.node.name)
+        self._in_flight.append((slot, frame))
+        self.collect()
+        self._first = False
+
     def close(self) -> None:
         """Waits for what is in flight and frees the device. May be called twice."""
         if self._closed:
@@ -212,8 +250,13 @@ class MattingStream:
             warnings.warn("a MattingStream was not closed; use it in a with statement", ResourceWarning, stacklevel=2)
 
     def _retire(self) -> None:
-        slot, _ = self._in_flight.popleft()
-        self._free.append(slot)
+        self._latest, _ = self._in_flight.popleft()
+        self._free.append(self._latest)
+
+    def _tail(self) -> tuple[Step, ...]:
+        """The steps from the one that remembers frames on; none where nothing does."""
+        steps = self._schedule.steps
+        return next((steps[n:] for n, step in enumerate(steps) if step.node.has_memory), ())
 
     def _slot_for(self, frame: np.ndarray) -> Any:
         """A free slot of the frame's size; a slot of another size gives its buffers back first."""

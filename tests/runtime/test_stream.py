@@ -266,3 +266,41 @@ def test_importing_the_runtime_imports_no_net_library() -> None:
     script = "import sys, vmfm.runtime; print(sorted({'torch', 'openvino', 'av', 'onnx'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_stream_goes_on_where_another_one_stopped(tiny_bundle: Bundle, disc: Disc) -> None:
+    """Half-bright discs that flicker a little: unsure and still, so every matte leans on all before it."""
+    flicker = np.random.default_rng(0).integers(0, 3, 9, np.uint8)
+    frames = [disc() // 2 + amount for amount in flicker]
+    with MattingStream(tiny_bundle) as stream:
+        unbroken = [stream.step(frame).alpha for frame in frames]
+    with MattingStream(tiny_bundle) as stream:
+        alone = stream.step(frames[5]).alpha
+    assert not np.array_equal(unbroken[5], alone)  # the memory matters
+    for deliver in (("alpha",), ("alpha", "picture")):
+        with MattingStream(tiny_bundle, deliver=deliver) as stream:  # type: ignore[arg-type]
+            background = (frames[0],) if "picture" in deliver else ()
+            assert stream.memory() == {}
+            for frame in frames[:5]:
+                stream.step(frame, *background)
+            memory = stream.memory()
+        with MattingStream(tiny_bundle, deliver=deliver, slots=3) as stream:  # type: ignore[arg-type]
+            stream.recall(memory)
+            for frame, expected in zip(frames[5:], unbroken[5:], strict=True):
+                np.testing.assert_array_equal(stream.step(frame, *background).alpha, expected)
+            stream.recall({})
+            np.testing.assert_array_equal(stream.step(frames[5], *background).alpha, alone)
+
+
+def test_a_memory_is_asked_for_between_frames(tiny_bundle: Bundle, disc: Disc) -> None:
+    with MattingStream(tiny_bundle) as stream:
+        stream.submit(disc())
+        with pytest.raises(StreamError, match="collect them"):
+            stream.memory()
+        with pytest.raises(StreamError, match="collect them"):
+            stream.recall({})
+        stream.collect()
+        assert stream.memory()["alpha"].shape == (120, 160)
+    with MattingStream(tiny_bundle, temporal=False) as stream:
+        stream.step(disc())
+        assert stream.memory() == {}
