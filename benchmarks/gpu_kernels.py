@@ -12,7 +12,7 @@ from vmfm.runtime.bundle import Bundle
 from vmfm.runtime.cuda.compile import kernels_for
 from vmfm.runtime.cuda.launch import Module
 from vmfm.runtime.cuda.nv12 import BT709, nv12_to_rgb, rgb_to_nv12
-from vmfm.runtime.graph import GRAPH, PATCH_PX, RESULT, Node
+from vmfm.runtime.graph import GRAPH, RESULT, Node
 from vmfm.runtime.schedule import plan
 
 OPERATIONS = tuple(node for node in GRAPH if not node.is_net)
@@ -79,10 +79,10 @@ def _difference(slots: list[tuple[Backend, Any]], node: Node) -> float:
 
 def _random(rng: np.random.Generator, shape: SlotShape, tensor: str) -> np.ndarray:
     extents, kind = shape.of(tensor), shape.dtype(tensor)
-    if tensor == "corners":
-        highest = [max(side - PATCH_PX, 0) for side in shape.frame_size]
-        return rng.integers(0, highest, extents, kind, endpoint=True)
-    return rng.integers(0, 256, extents, kind) if kind is np.uint8 else rng.random(extents, np.float32)
+    if kind is np.uint8:
+        return rng.integers(0, 256, extents, kind)
+    values = rng.random(extents, np.float32)
+    return values * np.float32([*shape.frame_size, 1]) if tensor == "places" else values
 
 
 def _run(backend: Backend, slot: Any, node: Node) -> list[np.ndarray]:

@@ -80,7 +80,7 @@ def _touched(node: Node, shape: SlotShape, value_bytes: int) -> float:
     """What an operation reads and writes of its tensors, in bytes."""
     height, width = shape.frame_size
     # Where the patches lie is known, nothing else of a frame is touched.
-    part = min(1.0, shape.patches * PATCH_PX**2 / (height * width)) if "corners" in node.reads else 1.0
+    part = min(1.0, shape.patches * PATCH_PX**2 / (height * width)) if "places" in node.reads else 1.0
     nbytes = 0.0
     for name in (*node.reads, *node.writes):
         nbytes += _nbytes(name, shape, value_bytes) * (part if shape.of(name)[:2] == shape.frame_size else 1)

@@ -98,10 +98,10 @@ GRAPH: tuple[Node, ...] = (
         "fuse", ("alpha_s", "deviation_s", "alpha_d", "deviation_d"), ("alpha_net", "deviation_net", "doubt"), "r"
     ),
     _operation("upsample", ("frame", "image", "alpha_net", "deviation_net"), ("alpha", "deviation"), "r"),
-    _operation("select", ("deviation",), ("corners",), "r"),
-    _operation("gather", ("frame", "alpha", "corners"), ("patches",), "r"),
+    _operation("select", ("deviation",), ("places",), "r"),
+    _operation("gather", ("frame", "alpha", "places"), ("patches",), "r"),
     _net("refinement", ("patches",), "refined", "r"),
-    _operation("scatter", ("alpha", "deviation", "refined", "corners"), ("alpha",), "r"),
+    _operation("scatter", ("alpha", "deviation", "refined", "places"), ("alpha",), "r"),
     _operation("temporal", ("image", "doubt", "alpha"), ("alpha",), "r", has_memory=True),
     _operation("blur", ("frame", "alpha"), ("background",), "r"),
     _operation("composite", ("frame", "alpha", "background"), ("picture",), "r"),

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 RADIUS_PX, EDGE_CONTRAST, PATCH_PX, SOFTNESS, DRAW, REACH = 1, 0.03, 16, 0.05, 2.0, 0.028
-SURE, UNSURE, LEVELS = 0.02, 0.15, 64
+SURE, UNSURE, LEVELS, MIDDLE = 0.02, 0.15, 256, (PATCH_PX - 1) / 2
 
 
 def luminance(image: Tensor) -> Tensor:
@@ -52,7 +52,7 @@ def guided_upsample(alpha: Tensor, image: Tensor, fine_image: Tensor) -> Tensor:
 def top_patches(deviation: Tensor, count: int) -> Tensor:
     """deviation (N, 1, H, W) -> top-left corners (N, count, 2) as (row, column) of the `count` least sure 16x16 patches.
 
-    The 16x16 cells of the highest pixels, whole ones only; a patch sits on the middle of its cell's deviation.
+    The 16x16 cells of the highest pixels, whole ones only; a patch lies around the middle of its cell's deviation.
     """
     height, width = deviation.shape[-2:]
     peaks = F.max_pool2d(deviation, PATCH_PX)
@@ -61,14 +61,15 @@ def top_patches(deviation: Tensor, count: int) -> Tensor:
     places = [torch.arange(side, device=deviation.device) % PATCH_PX for side in (height, width)]
     sums = [weights, weights * places[0][:, None], weights * places[1]]
     total, down, right = (F.avg_pool2d(x, PATCH_PX, divisor_override=1).flatten(1).gather(1, best) for x in sums)
-    row, column = (torch.where(total > 0, (x / total.clamp(min=1) + 0.5).floor(), PATCH_PX // 2) for x in (down, right))
-    rows = best // peaks.shape[-1] * PATCH_PX + row.long() - PATCH_PX // 2
-    columns = best % peaks.shape[-1] * PATCH_PX + column.long() - PATCH_PX // 2
-    return torch.stack((rows.clamp(0, height - PATCH_PX), columns.clamp(0, width - PATCH_PX)), -1)
+    corners = []
+    for cell, moment, side in ((best // peaks.shape[-1], down, height), (best % peaks.shape[-1], right, width)):
+        middle = torch.where(total > 0, moment / total.clamp(min=1), MIDDLE) + cell * PATCH_PX
+        corners.append((middle.float() - MIDDLE).round().long().clamp(0, side - PATCH_PX))
+    return torch.stack(corners, -1)
 
 
 def put_back(alpha: Tensor, refined: Tensor, deviation: Tensor) -> Tensor:
-    """What a patch by itself makes of the matte; all (K, 1, 16, 16), deviation that of the pixels."""
+    """What a patch by itself makes of the matte where its place is its middle; all (K, 1, 16, 16), deviation that of the pixels."""
     window = torch.sin(torch.pi * (torch.arange(PATCH_PX, device=alpha.device) + 0.5) / PATCH_PX)
     unsure = ((deviation - SURE) / (UNSURE - SURE)).clamp(0, 1)
     return torch.lerp(alpha, refined, window[:, None] * window * unsure)

@@ -53,8 +53,8 @@ class SlotShape:
             return (*self.frame_size, 3)
         if tensor in ("alpha", "deviation"):
             return self.frame_size
-        if tensor == "corners":
-            return (self.patches, 2)
+        if tensor == "places":
+            return (self.patches, 3)
         channels = TENSORS[tensor].channels if tensor in TENSORS else 1
         if tensor in ("patches", "refined"):
             return (self.patches, channels, PATCH_PX, PATCH_PX)
@@ -63,9 +63,7 @@ class SlotShape:
     @staticmethod
     def dtype(tensor: str) -> type[np.generic]:
         """The element type that `read` and `write` speak for a tensor; a device may keep another one."""
-        if tensor in PICTURES:
-            return np.uint8
-        return np.int32 if tensor == "corners" else np.float32
+        return np.uint8 if tensor in PICTURES else np.float32
 
 
 class Slot:

@@ -147,7 +147,7 @@ class HostBackend(Backend):
         upsample(*(slot.tensors[name] for name in (*node.reads, *node.writes)))
 
     def _select(self, slot: HostSlot, node: Node) -> None:
-        select(slot.tensors["deviation"], slot.tensors["corners"])
+        select(slot.tensors["deviation"], slot.tensors["places"])
 
     def _gather(self, slot: HostSlot, node: Node) -> None:
         gather(*(slot.tensors[name] for name in (*node.reads, *node.writes)))

@@ -28,7 +28,6 @@ OLDEST_GPU = (7, 5)
 WARM_UP_RUNS = 3  # before a net is recorded: libraries choose their algorithms and set themselves up
 _TYPES = {
     np.uint8: torch.uint8,
-    np.int32: torch.int32,
     np.uint64: torch.int64,  # for its size; only our kernels look inside
     np.float16: torch.float16,
     np.float32: torch.float32,

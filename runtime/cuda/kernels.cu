@@ -12,6 +12,7 @@ typedef unsigned long long u64;
 #define KERNEL extern "C" __global__ void
 
 constexpr int PATCH = 16, PATCH_AREA = PATCH * PATCH;
+constexpr float MIDDLE = (PATCH - 1) / 2.0f;  // of a cell or a patch, from its first pixel
 
 // ---------------------------------------------------------------------------------------------- numbers and pixels
 
@@ -180,10 +181,11 @@ KERNEL upsample(const u8* frame, const float* slope, const float* offset, const 
 
 // Deviations in fixed point: exact above 2^-8, and its digits spread evenly, unlike those of a float.
 __device__ inline u64 score(float deviation) { return (u64)(unit(deviation) * 2147483648.0f) << 32; }
+__device__ inline float peak(u64 key) { return (u32)(key >> 32) / 2147483648.0f; }
 
-// Per cell of 16x16 the middle of its deviation, and a key by which cells compare: the higher peak first, then the
-// earlier cell. One thread per cell.
-KERNEL find_middles(const float* deviation, int height, int width, u64* keys, int* middles, int cells, int levels) {
+// Per cell of 16x16 the middle of its deviation (y, x), and a key by which cells compare: the higher peak first, then
+// the earlier cell. One thread per cell.
+KERNEL find_middles(const float* deviation, int height, int width, u64* keys, float* middles, int cells, int levels) {
     int cell = across();
     if (cell >= cells) return;
     int per_row = (width + PATCH - 1) / PATCH;
@@ -197,29 +199,23 @@ KERNEL find_middles(const float* deviation, int height, int width, u64* keys, in
             u64 level = (u64)(here * levels), weight = level * level * level * level;
             total += weight, down += weight * (y - top), right += weight * (x - left);
         }
-    int y = top + (total ? (int)((2 * down + total) / (2 * total)) : PATCH / 2);
-    int x = left + (total ? (int)((2 * right + total) / (2 * total)) : PATCH / 2);
-    middles[cell] = lesser(y, height - 1) * width + lesser(x, width - 1);
+    middles[2 * cell] = (float)(top + (total ? (double)down / (double)total : MIDDLE));
+    middles[2 * cell + 1] = (float)(left + (total ? (double)right / (double)total : MIDDLE));
     keys[cell] = score(highest) | (0xffffffffu - cell);
 }
 
-// The K cells of the highest keys, in order, as corners (K, 2): y, x. One block. winners: room for K keys.
+// The K cells of the highest keys, in order, as places (K, 3): y, x, weight. One block. winners: room for K keys.
 // Keys all differ, so the K-th highest is found digit by digit, most significant first, by counting (radix select).
-KERNEL choose(const u64* keys, const int* middles, int cells, int height, int width, float least, u64* winners,
-              int* corners, int count) {
+KERNEL choose(const u64* keys, const float* middles, int cells, float least, float fade, u64* winners, float* places,
+              int count) {
     __shared__ u32 digits[256], candidates, chosen, wanted;
-    __shared__ u64 best, prefix;
+    __shared__ u64 prefix, left_out;
     const int me = threadIdx.x, all = blockDim.x;
     const u64 lowest = score(least);  // keys below are no candidates
-    if (me == 0) candidates = 0, chosen = 0, wanted = count, best = 0, prefix = 0;
+    if (me == 0) candidates = 0, chosen = 0, wanted = count, prefix = 0, left_out = 0;
     __syncthreads();
-    u64 my_best = 0;
     u32 my_candidates = 0;
-    for (int i = me; i < cells; i += all) {
-        my_best = keys[i] > my_best ? keys[i] : my_best;
-        my_candidates += keys[i] >= lowest;
-    }
-    atomicMax(&best, my_best);
+    for (int i = me; i < cells; i += all) my_candidates += keys[i] >= lowest;
     atomicAdd(&candidates, my_candidates);
     __syncthreads();
     u64 threshold = lowest;
@@ -246,59 +242,70 @@ KERNEL choose(const u64* keys, const int* middles, int cells, int height, int wi
         }
         threshold = prefix;
     }
-    for (int i = me; i < cells; i += all)
-        if (keys[i] >= threshold) winners[atomicAdd(&chosen, 1u)] = keys[i];
+    u64 my_left_out = 0;
+    for (int i = me; i < cells; i += all) {
+        if (keys[i] >= threshold)
+            winners[atomicAdd(&chosen, 1u)] = keys[i];
+        else if (keys[i] > my_left_out)
+            my_left_out = keys[i];
+    }
+    atomicMax(&left_out, my_left_out);
     __syncthreads();
+    float bar = fmaxf(least, peak(left_out));
     for (int i = me; i < count; i += all) {
-        u64 key = i < (int)chosen ? winners[i] : best;
-        int rank = i;
-        if (i < (int)chosen) {
-            rank = 0;
-            for (u32 other = 0; other < chosen; other++) rank += winners[other] > key;
+        if (i >= (int)chosen) {
+            for (int part = 0; part < 3; part++) places[3 * i + part] = 0;
+            continue;
         }
-        int middle = middles[0xffffffffu - (u32)key];
-        corners[2 * rank] = clamp(middle / width - PATCH / 2, 0, height > PATCH ? height - PATCH : 0);
-        corners[2 * rank + 1] = clamp(middle % width - PATCH / 2, 0, width > PATCH ? width - PATCH : 0);
+        u64 key = winners[i];
+        int rank = 0;
+        for (u32 other = 0; other < chosen; other++) rank += winners[other] > key;
+        int cell = 0xffffffffu - (u32)key;
+        places[3 * rank] = middles[2 * cell];
+        places[3 * rank + 1] = middles[2 * cell + 1];
+        places[3 * rank + 2] = unit((peak(key) - bar) / fade);
     }
 }
 
 // ---------------------------------------------------------------------------------------------- gather and scatter
 
+// Where a patch around a place begins, down or across a frame of `side` pixels.
+__device__ inline int corner(float place, int side) {
+    return clamp((int)rintf(place - MIDDLE), 0, side > PATCH ? side - PATCH : 0);
+}
+
 // One thread per pixel of a patch.
-KERNEL gather(const u8* frame, const float* alpha, int height, int width, const int* corners, Net* patches,
+KERNEL gather(const u8* frame, const float* alpha, int height, int width, const float* places, Net* patches,
               int count) {
     int i = across(), patch = i / PATCH_AREA, pixel = i % PATCH_AREA;
     if (patch >= count) return;
-    int y = lesser(corners[2 * patch] + pixel / PATCH, height - 1);
-    int x = lesser(corners[2 * patch + 1] + pixel % PATCH, width - 1);
+    int y = lesser(corner(places[3 * patch], height) + pixel / PATCH, height - 1);
+    int x = lesser(corner(places[3 * patch + 1], width) + pixel % PATCH, width - 1);
     int at = y * width + x;
     Net* out = &patches[patch * 4 * PATCH_AREA + pixel];
     store(out, alpha[at]);
     for (int c = 0; c < 3; c++) store(out + (c + 1) * PATCH_AREA, frame[at * 3 + c] / 255.0f);
 }
 
-__device__ inline float window(int i) { return sinf(3.14159265f * (i + 0.5f) / PATCH); }
-
-// Whether a place only repeats the best patch.
-__device__ inline bool again(const int* corners, int patch) {
-    return patch > 0 && corners[2 * patch] == corners[0] && corners[2 * patch + 1] == corners[1];
-}
+// A patch's weight by the way from its place, in pixels.
+__device__ inline float window(float way) { return cosf(fminf(fabsf(way), PATCH / 2) * (3.14159265f / PATCH)); }
 
 // One thread per pixel of a patch. Of the patches on a frame's pixel the first one writes what all of them change: no
 // two threads write one pixel, and the order of the sum never changes.
-KERNEL scatter(float* alpha, const float* deviation, int height, int width, const Net* refined, const int* corners,
+KERNEL scatter(float* alpha, const float* deviation, int height, int width, const Net* refined, const float* places,
                int count, float sure, float unsure) {
     int i = across(), patch = i / PATCH_AREA, pixel = i % PATCH_AREA;
-    if (patch >= count || again(corners, patch)) return;
-    int y = corners[2 * patch] + pixel / PATCH, x = corners[2 * patch + 1] + pixel % PATCH;
+    if (patch >= count || places[3 * patch + 2] == 0) return;
+    int y = corner(places[3 * patch], height) + pixel / PATCH, x = corner(places[3 * patch + 1], width) + pixel % PATCH;
     if (y >= height || x >= width) return;
     int at = y * width + x;
     float change = 0, total = 0;
     for (int other = 0; other < count; other++) {
-        int row = y - corners[2 * other], column = x - corners[2 * other + 1];
-        if (row < 0 || row >= PATCH || column < 0 || column >= PATCH || again(corners, other)) continue;
+        const float* place = &places[3 * other];
+        int row = y - corner(place[0], height), column = x - corner(place[1], width);
+        if (row < 0 || row >= PATCH || column < 0 || column >= PATCH || place[2] == 0) continue;
         if (other < patch) return;
-        float weight = window(row) * window(column);
+        float weight = place[2] * window(y - place[0]) * window(x - place[1]);
         change += weight * (unit(load(&refined[other * PATCH_AREA + row * PATCH + column])) - alpha[at]);
         total += weight;
     }

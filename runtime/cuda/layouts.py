@@ -50,8 +50,9 @@ def _scratch(node: Node, shape: SlotShape) -> Layout:
         case "upsample":
             return {"slope": (shape.net_size, np.float32), "offset": (shape.net_size, np.float32)}
         case "select":
-            count = (cells(shape),)
-            return {"keys": (count, np.uint64), "middles": (count, np.int32), "winners": ((shape.patches,), np.uint64)}
+            count = cells(shape)
+            winners: Layout = {"winners": ((shape.patches,), np.uint64)}
+            return winners | {"keys": ((count,), np.uint64), "middles": ((count, 2), np.float32)}
         case "temporal":
             return {"trust": (shape.net_size, np.float32)}
         case "blur":

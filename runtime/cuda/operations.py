@@ -66,7 +66,7 @@ class Operations:
     def _select(self, node: Node) -> tuple[Launch, ...]:
         (height, width), count, cell_count = self._shape.frame_size, self._shape.patches, cells(self._shape)
         middles = ("deviation", height, width, "keys", "middles", cell_count, patches.LEVELS)
-        picked = ("keys", "middles", cell_count, height, width, patches.LEAST_DEVIATION, "winners", "corners", count)
+        picked = ("keys", "middles", cell_count, patches.LEAST_DEVIATION, patches.FADE, "winners", "places", count)
         block = (CHOOSE_THREADS, 1, 1)
         return (
             self._prepare("find_middles", (cell_count,), *middles, block=(64, 1, 1)),
@@ -75,13 +75,13 @@ class Operations:
 
     def _gather(self, node: Node) -> tuple[Launch, ...]:
         count = self._shape.patches
-        cut = ("frame", "alpha", *self._shape.frame_size, "corners", "patches", count)
+        cut = ("frame", "alpha", *self._shape.frame_size, "places", "patches", count)
         return (self._prepare("gather", (count * PATCH_PX**2,), *cut),)
 
     def _scatter(self, node: Node) -> tuple[Launch, ...]:
         count = self._shape.patches
         limits = patches.SURE, patches.UNSURE
-        put = ("alpha", "deviation", *self._shape.frame_size, "refined", "corners", count, *limits)
+        put = ("alpha", "deviation", *self._shape.frame_size, "refined", "places", count, *limits)
         return (self._prepare("scatter", (count * PATCH_PX**2,), *put),)
 
     def _temporal(self, node: Node) -> tuple[Launch, ...]:

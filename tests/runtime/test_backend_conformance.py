@@ -15,7 +15,7 @@ from vmfm.runtime.engines import EngineCache
 from vmfm.runtime.errors import BackendError
 from vmfm.runtime.fusion import fuse
 from vmfm.runtime.gpus import find_gpus
-from vmfm.runtime.graph import GRAPH, PATCH_PX, RESULTS, Node, Over
+from vmfm.runtime.graph import GRAPH, RESULTS, Node, Over
 from vmfm.runtime.patches import gather, scatter, select
 from vmfm.runtime.preprocess import preprocess
 from vmfm.runtime.schedule import plan
@@ -81,11 +81,8 @@ class Bench:
         shape = self.shape.of(name)
         if self.shape.dtype(name) is np.uint8:
             return self.rng.integers(0, 256, shape, dtype=np.uint8)
-        if name != "corners":
-            return self.rng.random(shape, np.float32)
-        height, width = self.shape.frame_size
-        highest = [max(height - PATCH_PX, 0), max(width - PATCH_PX, 0)]
-        return self.rng.integers(0, highest, shape, dtype=np.int32, endpoint=True)
+        values = self.rng.random(shape, np.float32)
+        return values * np.float32([*self.shape.frame_size, 1]) if name == "places" else values
 
     def put_frame(self, *, first: bool) -> None:
         self.frame = self.random("frame")
@@ -115,7 +112,7 @@ def bench(request: pytest.FixtureRequest, backend: Backend) -> Bench:
 
 
 def test_write_then_read_gives_the_same(bench: Bench) -> None:
-    for name in ("image", "alpha", "corners", "patches", "deviation_net", "background"):
+    for name in ("image", "alpha", "places", "patches", "deviation_net", "background"):
         np.testing.assert_allclose(bench.backend.read(bench.slot, name), bench.host[name], atol=ATOL)
 
 
@@ -145,22 +142,22 @@ def test_upsample(bench: Bench) -> None:
 def test_select(bench: Bench) -> None:
     # Steps wider than half precision, so that every device sees the same order and the same ties.
     bench.write("deviation", np.round(bench.host["deviation"] * 64) / np.float32(64))
-    expected = bench.empty("corners")
+    expected = bench.empty("places")
     select(bench.host["deviation"], expected)
-    (corners,) = bench.run("select")
-    np.testing.assert_array_equal(corners, expected)
+    (places,) = bench.run("select")
+    np.testing.assert_array_equal(places, expected)
 
 
 def test_gather(bench: Bench) -> None:
     expected = bench.empty("patches")
-    gather(bench.frame, bench.host["alpha"], bench.host["corners"], expected)
+    gather(bench.frame, bench.host["alpha"], bench.host["places"], expected)
     (patches,) = bench.run("gather")
     np.testing.assert_allclose(patches, expected, atol=ATOL)
 
 
 def test_scatter(bench: Bench) -> None:
     expected = bench.host["alpha"].copy()
-    scatter(expected, bench.host["deviation"], bench.host["refined"], bench.host["corners"])
+    scatter(expected, bench.host["deviation"], bench.host["refined"], bench.host["places"])
     (alpha,) = bench.run("scatter")
     np.testing.assert_allclose(alpha, expected, atol=ATOL)
 

@@ -15,7 +15,7 @@ from vmfm.runtime.cuda.layouts import memory_layout, scratch_layout, tensor_layo
 from vmfm.runtime.cuda.nv12 import BT601, BT709, Coding, nv12_to_rgb, rgb_to_nv12
 from vmfm.runtime.cuda.operations import CHOOSE_THREADS, Operations
 from vmfm.runtime.fusion import fuse
-from vmfm.runtime.graph import GRAPH, PATCH_PX, RESULTS, Over, build_graph
+from vmfm.runtime.graph import GRAPH, RESULTS, Over, build_graph
 from vmfm.runtime.patches import LEAST_DEVIATION, gather, scatter, select
 from vmfm.runtime.preprocess import preprocess
 from vmfm.runtime.temporal import blend_previous, trust_in_previous
@@ -58,8 +58,7 @@ class Bench:
             name: rng.integers(0, 256, size).astype(kind) if kind is np.uint8 else rng.random(size).astype(kind)
             for name, (size, kind) in layouts.items()
         }
-        highest = [max(side - PATCH_PX, 0) for side in shape.frame_size]
-        self.arrays["corners"][:] = rng.integers(0, highest, (shape.patches, 2), endpoint=True)
+        self.arrays["places"] *= (*shape.frame_size, 1)
         addresses = {name: array.ctypes.data for name, array in self.arrays.items()}
         self.nodes = {node.name: node for node in nodes}
         self.operations = Operations(kernels, shape, nodes, addresses)
@@ -113,10 +112,10 @@ def test_upsample(bench: Bench) -> None:
 
 
 def test_select(bench: Bench) -> None:
-    expected = np.empty_like(bench.before["corners"])
+    expected = np.empty_like(bench.before["places"])
     select(bench.before["deviation"], expected)
-    (corners,) = bench.run("select")
-    np.testing.assert_array_equal(corners, expected)
+    (places,) = bench.run("select")
+    np.testing.assert_array_equal(places, expected)
 
 
 @pytest.mark.parametrize(
@@ -134,16 +133,16 @@ def test_select_from_special_maps(kernels: Kernels, values: Callable[..., np.nda
     bench = Bench(kernels, SlotShape((333, 517), (64, 96), 100))
     deviation = values(np.random.default_rng(1), (333, 517)).astype(np.float32)
     bench.arrays["deviation"][:] = deviation
-    expected = np.empty_like(bench.before["corners"])
+    expected = np.empty_like(bench.before["places"])
     select(deviation, expected)
-    (corners,) = bench.run("select")
-    np.testing.assert_array_equal(corners, expected)
+    (places,) = bench.run("select")
+    np.testing.assert_array_equal(places, expected)
 
 
 def test_gather(bench: Bench) -> None:
     b = bench.before
     expected = np.empty_like(b["patches"])
-    gather(b["frame"], b["alpha"], b["corners"], expected)
+    gather(b["frame"], b["alpha"], b["places"], expected)
     (patches,) = bench.run("gather")
     np.testing.assert_allclose(patches, expected, atol=HALF)
 
@@ -151,7 +150,7 @@ def test_gather(bench: Bench) -> None:
 def test_scatter(bench: Bench) -> None:
     b = bench.before
     expected = b["alpha"].copy()
-    scatter(expected, b["deviation"], b["refined"], b["corners"])
+    scatter(expected, b["deviation"], b["refined"], b["places"])
     (alpha,) = bench.run("scatter")
     np.testing.assert_allclose(alpha, expected, atol=1e-6)
 
