@@ -11,8 +11,12 @@ from vmfm.apps.media.kinds import (
     WRITABLE_IMAGE_SUFFIXES,
     WRITABLE_VIDEO_SUFFIXES,
     is_image,
+    is_pattern,
+    is_sequence,
+    is_still,
     is_video,
 )
+from vmfm.apps.media.sequences import pictures_of, stem
 
 
 @dataclass(frozen=True)
@@ -24,11 +28,13 @@ class Targets:
     deviation: str | None = None
     transparent: bool = False  # no background: `out` keeps the foreground and its alpha
     overwrite: bool = False
+    resume: bool = False  # results that are there are done
 
 
 @dataclass(frozen=True)
 class Job:
-    """One source and where its results go: a file, or a folder of numbered PNGs; None where it is not asked for."""
+    """One source and where its results go: a file, a pattern of files, or a folder of numbered PNGs; None where it is not
+    asked for. The source is a file, a pattern like frame_%04d.png, or a folder of pictures that make one video."""
 
     source: Path
     out: Path | None
@@ -39,12 +45,26 @@ class Job:
     def targets(self) -> tuple[Path, ...]:
         return tuple(path for path in (self.out, self.alpha, self.deviation) if path is not None)
 
+    @property
+    def checkpoints(self) -> Path:
+        """The hidden folder of what is done so far, beside the first target."""
+        first = self.targets[0]
+        return first.with_name(f".{first.name.replace('%', '#')}.vmfm-resume")
 
-def plan_jobs(inputs: Iterable[Path], targets: Targets) -> list[Job]:
-    """Raises ReadError for a source, WriteError for a target that cannot be what is wanted."""
+    @property
+    def is_there(self) -> bool:
+        """Whether all its results are, from an earlier run."""
+        return all(map(_is_taken, self.targets)) and not self.checkpoints.exists()
+
+
+def plan_jobs(inputs: Iterable[Path], targets: Targets, *, sequence: bool = False) -> list[Job]:
+    """sequence: folders are sequences of images, each of which makes one video.
+
+    Raises ReadError for a source, WriteError for a target that cannot be what is wanted.
+    """
     inputs = list(inputs)
-    sources = [source for given in inputs for source in _sources(given)]
-    several = len(inputs) > 1 or any(given.is_dir() for given in inputs)
+    sources = [source for given in inputs for source in _sources(given, sequence)]
+    several = len(inputs) > 1 or any(given.is_dir() and not sequence for given in inputs)
     jobs = [
         Job(
             source,
@@ -54,11 +74,14 @@ def plan_jobs(inputs: Iterable[Path], targets: Targets) -> list[Job]:
         )
         for source in sources
     ]
-    _check(jobs, targets.overwrite)
+    _check(jobs, targets)
     return jobs
 
 
-def _sources(given: Path) -> list[Path]:
+def _sources(given: Path, sequence: bool) -> list[Path]:
+    if is_pattern(given) or (sequence and given.is_dir()):
+        pictures_of(given)
+        return [given]
     if not given.exists():
         raise ReadError(f"{given} does not exist")
     if not given.is_dir():
@@ -69,48 +92,56 @@ def _sources(given: Path) -> list[Path]:
     return found
 
 
+def _stem(source: Path) -> str:
+    return stem(source) if is_sequence(source) else source.stem
+
+
 def _means_folder(text: str, several: bool) -> bool:
     return several or text.endswith(("/", "\\")) or Path(text).is_dir()
 
 
 def _out_path(text: str, source: Path, several: bool, transparent: bool) -> Path:
-    if is_image(source):
-        kind, writable = "image", TRANSPARENT_IMAGE_SUFFIXES if transparent else WRITABLE_IMAGE_SUFFIXES
-        fallback = ".png"
+    images = TRANSPARENT_IMAGE_SUFFIXES if transparent else WRITABLE_IMAGE_SUFFIXES
+    if is_still(source):
+        kind, writable, fallback = "image", images, ".png"
     else:
         kind, writable = "video", TRANSPARENT_VIDEO_SUFFIXES if transparent else WRITABLE_VIDEO_SUFFIXES
         fallback = ".mov" if transparent else ".mp4"
     if _means_folder(text, several):
-        suffix = source.suffix if source.suffix.lower() in writable else fallback
-        return Path(text) / f"{source.stem}{suffix}"
+        kept = writable - {".mkv"} if transparent else writable  # that would be lossless, and large
+        return Path(text) / f"{_stem(source)}{source.suffix if source.suffix.lower() in kept else fallback}"
     path = Path(text)
+    if kind == "video" and is_pattern(path) and path.suffix.lower() in images:
+        return path
     if path.suffix.lower() not in writable:
         why = " with transparency (there is no --background)" if transparent else ""
-        known = ", ".join(sorted(writable))
+        known = ", ".join(sorted(writable)) + (", or as numbered images: NAME_%04d.png" if kind == "video" else "")
         raise WriteError(f"{path} cannot hold the {kind} {source.name}{why}: name it with one of {known}")
     return path
 
 
 def _matte_path(text: str, source: Path, several: bool) -> Path:
-    if is_image(source):
+    if is_still(source):
         if not _means_folder(text, several) and Path(text).suffix.lower() in WRITABLE_IMAGE_SUFFIXES:
             return Path(text)
-        return Path(text) / f"{source.stem}.png"
+        return Path(text) / f"{_stem(source)}.png"
     suffix = Path(text).suffix.lower()
     if not _means_folder(text, several) and suffix:
-        if suffix not in WRITABLE_VIDEO_SUFFIXES:
+        if suffix not in WRITABLE_VIDEO_SUFFIXES and not is_pattern(Path(text)):
             known = ", ".join(sorted(WRITABLE_VIDEO_SUFFIXES))
             raise WriteError(
-                f"{text} cannot hold the mattes of a video: name a folder (DIR/) or a file with one of {known}"
+                f"{text} cannot hold the mattes of a video: name a folder (DIR/), numbered images (NAME_%04d.png) or a "
+                f"file with one of {known}"
             )
         return Path(text)
-    return Path(text) / source.stem if several else Path(text)
+    return Path(text) / _stem(source) if several else Path(text)
 
 
-def _check(jobs: list[Job], overwrite: bool) -> None:
+def _check(jobs: list[Job], targets: Targets) -> None:
     sources = {job.source.resolve() for job in jobs}
     taken: dict[Path, Path] = {}
     for job in jobs:
+        goes_on = targets.resume and (job.checkpoints.exists() or job.is_there)
         for target in job.targets:
             resolved = target.resolve()
             if resolved in sources:
@@ -121,9 +152,18 @@ def _check(jobs: list[Job], overwrite: bool) -> None:
                     "give the inputs different names, or the results different folders"
                 )
             taken[resolved] = job.source
-            if target.is_dir() and (target.suffix or is_image(job.source)):
+            if target.is_dir() and (target.suffix or is_still(job.source)):
                 raise WriteError(f"{target} is a folder, where a file was to be written")
-            if not overwrite and target.exists() and (not target.is_dir() or any(target.iterdir())):
+            if not (targets.overwrite or goes_on) and _is_taken(target):
                 raise WriteError(f"{target} exists: choose another name, or pass --overwrite")
             if blocked := next((p for p in target.parents if p.exists() and not p.is_dir()), None):
                 raise WriteError(f"{target} cannot be made, because {blocked} is a file")
+
+
+def _is_taken(target: Path) -> bool:
+    if is_pattern(target):
+        try:
+            return bool(pictures_of(target))
+        except ReadError:
+            return False
+    return target.exists() and (not target.is_dir() or any(target.iterdir()))

@@ -1,17 +1,21 @@
 """What readers hand over and writers take."""
 
+import zlib
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
+from typing import Self
 
 import numpy as np
 from vmfm.apps.media.colour import Colour
+from vmfm.apps.media.errors import ReadError
 
 
 @dataclass(frozen=True)
 class Frame:
     """One picture of a source, upright.
 
-    image: (height, width, 3) uint8 RGB. index: 0 for the source's first frame.
+    image: (height, width, 3) uint8 RGB. index: 0 for the first frame of a video, the file's number in a sequence of images.
     pts, duration: in units of the source's time_base. seconds: time since the source's first frame.
     """
 
@@ -20,6 +24,25 @@ class Frame:
     pts: int = 0
     duration: int = 0
     seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A frame by which to find the place again in a source, and to notice that it is not the same source any more."""
+
+    index: int
+    pts: int
+    checksum: int
+
+    @classmethod
+    def of(cls, frame: Frame) -> Self:
+        return cls(frame.index, frame.pts, zlib.crc32(np.ascontiguousarray(frame.image)))
+
+    def check(self, frame: Frame | None, path: Path) -> Frame:
+        """The frame, if it is the marked one. Raises ReadError."""
+        if frame is None or Mark.of(frame) != self:
+            raise ReadError(f"{path} is not what it was when the work on it began: run again without --resume")
+        return frame
 
 
 @dataclass(frozen=True)
@@ -34,3 +57,5 @@ class MediaInfo:
     sample_aspect: Fraction = Fraction(1)
     colour: Colour | None = None
     is_video: bool = False
+    span: tuple[Fraction, Fraction | None] = (Fraction(0), None)  # of the source's clock in seconds: what is in of it
+    was_hdr: bool = False  # its colours were mapped to those of an ordinary screen

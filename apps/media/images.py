@@ -1,8 +1,10 @@
-"""Still images: any depth and channel count in, 8-bit RGB out, and back."""
+"""Still images: any depth and channel count in, 8-bit RGB out, and back at the depth that is handed in."""
 
 import re
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 from vmfm.apps.media.errors import ReadError, WriteError, write_errors
@@ -34,7 +36,14 @@ def read_image(path: Path) -> np.ndarray:
 
 
 def write_image(path: Path, image: np.ndarray) -> None:
-    """Write (height, width) or (height, width, 3 or 4) uint8 grey / RGB / RGBA in the format that `path` names."""
+    """Write (height, width) or (height, width, 3 or 4) grey / RGB / RGBA in the format that `path` names.
+
+    image: uint8; uint16 for the formats that have 16 bits; float32 for .exr alone, light rather than code values.
+    """
+    if path.suffix.lower() == ".exr":
+        with write_errors(path):
+            path.write_bytes(_as_exr(image))
+        return
     conversion = {2: None, 3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}[image.shape[2] if image.ndim == 3 else 2]
     ordered = image if conversion is None else cv2.cvtColor(image, conversion)
     try:
@@ -44,6 +53,18 @@ def write_image(path: Path, image: np.ndarray) -> None:
         raise WriteError(f"cannot make a {width}x{height} {path.suffix} image: {error.err}") from error
     with write_errors(path):
         path.write_bytes(data.tobytes())
+
+
+def _as_exr(image: np.ndarray) -> bytes:
+    """By FFmpeg's encoder: OpenCV's is switched off as it comes. Half floats, which tell 8-bit levels well apart."""
+    height, width, *channels = image.shape
+    pixel_format = {(): "grayf32le", (3,): "gbrpf32le", (4,): "gbrapf32le"}[tuple(channels)]
+    encoder = av.CodecContext.create("exr", "w")
+    encoder.width, encoder.height, encoder.pix_fmt = width, height, pixel_format
+    encoder.time_base = Fraction(1, 25)
+    encoder.options = {"compression": "zip16", "format": "half"}
+    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), pixel_format)
+    return b"".join(bytes(packet) for packet in (*encoder.encode(frame), *encoder.encode(None)))
 
 
 def _is_cut_jpeg(data: bytes) -> bool:
