@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from vmfm.apps.jobs import Job
@@ -22,13 +23,15 @@ _BYTES_PER_PIXEL = 3 + 3 + 4 + 4
 
 @dataclass(frozen=True)
 class Done:
-    """What became of a job. damage: what was broken in the source, empty where nothing was."""
+    """What became of a job. damage: what was broken in the source, left_out: what the result could not hold of it; empty
+    where nothing."""
 
     job: Job
     info: MediaInfo
     frames: int
     seconds: float
     damage: str
+    left_out: str
 
     @property
     def fps(self) -> float:
@@ -71,8 +74,7 @@ def recomposite(
         reader = stack.enter_context(open_reader(job.source, salvage=salvage))
         info = reader.info
         on_start(info)
-        sound = job.source if audio and info.is_video else None
-        outputs = _open_outputs(stack, job, info, background, sound)
+        outputs = _open_outputs(stack, job, info, background, sound=audio)
         depth = queue_depth(info.width * info.height * _BYTES_PER_PIXEL)
         encoder = stack.enter_context(Sink(_encode, depth))
         painter: Sink[tuple[Frame, Matte]] = stack.enter_context(
@@ -84,7 +86,8 @@ def recomposite(
             painter.put((frame, matte))
             frames_done += 1
             on_frame()
-    return Done(job, info, frames_done, time.perf_counter() - started, reader.damage)
+    left_out = ", ".join(output.writer.left_out for output in outputs if output.writer.left_out)
+    return Done(job, info, frames_done, time.perf_counter() - started, reader.damage, left_out)
 
 
 def in_flight(
@@ -121,22 +124,21 @@ class _Output:
 
 
 def _open_outputs(
-    stack: ExitStack, job: Job, info: MediaInfo, background: Background | None, sound: Path | None
+    stack: ExitStack, job: Job, info: MediaInfo, background: Background | None, *, sound: bool
 ) -> list[_Output]:
     outputs = []
 
-    def add(path: Path, paint: Callable[[Matte], np.ndarray], *, sound: Path | None, transparent: bool) -> None:
-        writer = stack.enter_context(open_writer(path, info, audio_from=sound, transparent=transparent))
-        outputs.append(_Output(writer, paint))
+    def add(path: Path, paint: Callable[[Matte], np.ndarray], **options: Any) -> None:
+        outputs.append(_Output(stack.enter_context(open_writer(path, info, **options)), paint))
 
     if job.out is not None and background is not None:
-        add(job.out, lambda matte: matte.picture, sound=sound, transparent=False)
+        add(job.out, lambda matte: matte.picture, tracks_from=job.source, sound=sound)
     elif job.out is not None:
-        add(job.out, _cut_out, sound=sound, transparent=True)
+        add(job.out, _cut_out, tracks_from=job.source, sound=sound, transparent=True)
     if job.alpha is not None:
-        add(job.alpha, lambda matte: _to_grey(matte.alpha), sound=None, transparent=False)
+        add(job.alpha, lambda matte: _to_grey(matte.alpha))
     if job.deviation is not None:
-        add(job.deviation, lambda matte: _to_grey(matte.deviation), sound=None, transparent=False)
+        add(job.deviation, lambda matte: _to_grey(matte.deviation))
     return outputs
 
 

@@ -62,6 +62,8 @@ def run_jobs(jobs: list[Job], settings: Settings) -> bool:
             else:
                 if done.info.colour is not None and done.info.colour.is_hdr:
                     tell(f"{job.source} is HDR: it was handled as 8 bits, its colour tags are kept")
+                if done.left_out:
+                    tell(f"{job.out} goes without {done.left_out}")
                 print(_summary(done), flush=True)
     if unreadable:
         print(f"vmfm: {unreadable} of {len(jobs)} inputs could not be read", file=sys.stderr)

@@ -1,9 +1,11 @@
 """Frames out of a video or an image, upright, in RGB, each with its time."""
 
 import os
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
+from itertools import count
 from pathlib import Path
 from typing import Protocol
 
@@ -12,6 +14,7 @@ import numpy as np
 from av.sidedata.sidedata import Type
 from av.video.reformatter import VideoReformatter
 from vmfm.apps.media.colour import Colour
+from vmfm.apps.media.container import Clock, open_container
 from vmfm.apps.media.errors import ReadError
 from vmfm.apps.media.frames import Frame, MediaInfo
 from vmfm.apps.media.images import read_image
@@ -43,11 +46,7 @@ def open_reader(path: Path, *, salvage: bool = False) -> Iterator[Reader]:
     if is_image(path):
         yield ImageReader(path)
         return
-    try:
-        container = av.open(str(path), metadata_errors="replace")
-    except (OSError, av.FFmpegError) as error:
-        raise ReadError(f"{path} cannot be read as a video: {error.strerror or error}") from error
-    with container:
+    with open_container(path) as container:
         yield VideoReader(path, container, salvage=salvage)
 
 
@@ -67,7 +66,8 @@ class VideoReader:
     """The first real video stream of a container (cover pictures of music files do not count).
 
     Rotation and mirroring told by the file are applied; matrix and range are honoured; every frame has the
-    size of the first. Time stamps are the file's own, made strictly increasing where they are not.
+    size of the first. Time stamps are the file's own, counted from where it begins, and made strictly increasing where
+    they are not.
     """
 
     def __init__(self, path: Path, container: "av.container.InputContainer", *, salvage: bool = False) -> None:
@@ -88,23 +88,34 @@ class VideoReader:
         self._width, self._height = first.width, first.height
         self._orientation = _orientation(first)
         self.info = self._describe(first)
+        self._usual_duration = max(1, round(1 / (self._fps * self.info.time_base)))
+        self._clock = Clock(container, self.info.time_base)
 
     def __iter__(self) -> Iterator[Frame]:
         time_base = self.info.time_base
-        usual = max(1, round(1 / (self._fps * time_base)))
-        start = last = 0
-        for index, decoded in enumerate(self._with_first()):
-            pts = decoded.pts if decoded.pts is not None else last + usual
-            if index == 0:
-                start = pts
-            elif pts <= last:
-                pts = last + 1
-            last = pts
-            yield Frame(self._to_rgb(decoded), index, pts, decoded.duration or usual, float((pts - start) * time_base))
+        timed = self._timed()
+        decoded, pts = next(timed)
+        start = pts
+        for index in count():
+            following = next(timed, None)
+            duration = following[1] - pts if following else self._last_duration(decoded, pts)
+            yield Frame(self._to_rgb(decoded), index, pts, duration, float((pts - start) * time_base))
+            if following is None:
+                return
+            decoded, pts = following
 
-    def _with_first(self) -> Iterator["av.VideoFrame"]:
-        yield self._first.pop()  # the only reference, so that it can go
-        yield from self._decoded
+    def _timed(self) -> Iterator[tuple["av.VideoFrame", int]]:
+        decoded: av.VideoFrame | None = self._first.pop()  # the only reference, so that it can go
+        while decoded is not None:
+            yield decoded, self._clock.place(decoded.pts, self._usual_duration)
+            decoded = next(self._decoded, None)
+
+    def _last_duration(self, decoded: "av.VideoFrame", pts: int) -> int:
+        """In MP4 and MOV, packets tell how long they are decoded, not shown: the track's own end is to be trusted."""
+        stream = self._stream
+        if stream.duration and not self.damage and "mp4" in self._container.format.name:
+            return max(0, (stream.start_time or 0) + stream.duration - self._clock.zero - pts) or self._usual_duration
+        return decoded.duration or self._usual_duration
 
     def _choose_stream(self) -> "av.VideoStream":
         streams = [s for s in self._container.streams.video if not s.disposition & s.disposition.attached_pic]
@@ -149,25 +160,29 @@ class VideoReader:
 
     def _decode(self) -> Iterator["av.VideoFrame"]:
         end: Fraction | None = None
+        shown: deque[int | None] = deque()
         packets = self._container.demux(self._stream)
-        count = 0
+        number = 0
         while True:
             try:
                 packet = next(packets, None)
             except (OSError, av.FFmpegError) as error:
-                self._found_damage(f"after frame {count}", error)
+                self._found_damage(f"after frame {number}", error)
                 break
             if packet is None:
                 break
+            shown.append(packet.dts)
             try:
                 for frame in packet.decode():
-                    count += 1
+                    number += 1
+                    if self._container.format.name == "avi":  # it tells no more than when the nth picture is shown
+                        frame.pts = shown.popleft() if shown else None
                     if frame.pts is not None:
                         end = (frame.pts + (frame.duration or 0)) * Fraction(self._stream.time_base)
                     yield frame
             except (OSError, av.FFmpegError) as error:
-                self._found_damage(f"after frame {count}", error)
-        self._check_reached_end(end, count)
+                self._found_damage(f"after frame {number}", error)
+        self._check_reached_end(end, number)
 
     def _found_damage(self, where: str, error: Exception | None = None) -> None:
         self.damage = self.damage or f"{self.path} is damaged {where}"

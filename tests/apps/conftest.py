@@ -32,8 +32,12 @@ def make_video(
     prepare: Callable[[av.VideoStream], None] = lambda stream: None,
     options: dict[str, str] | None = None,
     draw: Callable[[int, int, int], np.ndarray] = draw,
+    convert: Callable[[np.ndarray], av.VideoFrame] = lambda image: av.VideoFrame.from_ndarray(image, "rgb24"),
 ) -> Path:
-    """A video of drawn frames shown at `pts`, with a tone in the codec `sound`. prepare: called on the open stream."""
+    """A video of drawn frames shown at `pts`, with a tone in the codec `sound`.
+
+    prepare: called on the open stream. convert: makes what the encoder is given of what was drawn, RGB.
+    """
     with av.open(str(path), "w", options=options or {}) as container:
         stream = container.add_stream(codec, rate=24)
         stream.width, stream.height = size
@@ -42,7 +46,7 @@ def make_video(
         prepare(stream)
         tone = container.add_stream(sound, rate=48000, layout="mono") if sound else None
         for number, at in enumerate(pts):
-            frame = av.VideoFrame.from_ndarray(draw(*size, number), "rgb24")
+            frame = convert(draw(*size, number))
             frame.pts, frame.time_base = at, time_base
             container.mux(stream.encode(frame))
         container.mux(stream.encode())

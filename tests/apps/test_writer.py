@@ -25,7 +25,7 @@ def test_times_survive(make_video, look, tmp_path, suffix):
 
 def test_a_late_start_survives(make_video, look, tmp_path):
     source = make_video(tmp_path / "in.mp4", pts=range(24, 36), sound="aac")
-    copy(source, tmp_path / "out.mp4", audio_from=source)
+    copy(source, tmp_path / "out.mp4", tracks_from=source)
     assert look.times(tmp_path / "out.mp4") == look.times(source)
 
 
@@ -37,7 +37,7 @@ def test_a_late_start_survives(make_video, look, tmp_path):
 def test_sound_is_copied_packet_by_packet(make_video, look, tmp_path, sound, source, target):
     source = make_video(tmp_path / f"in{source}", pts=range(48), sound=sound)
     target = tmp_path / f"out{target}"
-    copy(source, target, audio_from=source)
+    copy(source, target, tracks_from=source)
     before, after = look.sound_packets(source), look.sound_packets(target)
     assert len(before) > 20
     assert b"".join(data for _, data in after) == b"".join(data for _, data in before)
@@ -52,7 +52,7 @@ def test_sound_is_copied_packet_by_packet(make_video, look, tmp_path, sound, sou
 def test_sound_that_the_container_cannot_hold_is_refused(make_video, tmp_path):
     source = make_video(tmp_path / "in.mp4", sound="aac")
     with pytest.raises(WriteError, match="webm files cannot hold the aac sound.*--no-audio"):
-        copy(source, tmp_path / "out.webm", audio_from=source)
+        copy(source, tmp_path / "out.webm", tracks_from=source)
     assert [path.name for path in tmp_path.iterdir()] == ["in.mp4"]
 
 

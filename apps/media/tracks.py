@@ -1,0 +1,100 @@
+"""The sound and the subtitles of a file, passed on packet by packet, never decoded."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+
+import av
+from vmfm.apps.media.container import Clock, open_container
+from vmfm.apps.media.errors import ReadError, WriteError
+
+_KEPT_WORDS = ("language", "title", "handler_name")
+
+
+class Tracks:
+    """Copies tracks of one open container to another.
+
+    It reads on its own, apart from the pictures, so that nothing piles up in memory while frames are slow.
+    left_out: what could not be passed on, for people; empty where all could.
+    """
+
+    def __init__(
+        self,
+        source: "av.container.InputContainer",
+        streams: "list[av.stream.Stream]",
+        target: "av.container.OutputContainer",
+        left_out: str,
+    ) -> None:
+        self.left_out = left_out
+        self._target = target
+        self._streams = {stream.index: _add_like(stream, target) for stream in streams}
+        self._clocks = {stream.index: Clock(source, Fraction(stream.time_base)) for stream in streams}
+        self._packets = self._read(source, streams) if streams else iter(())
+        self._held: av.Packet | None = None
+
+    def copy_until(self, seconds: Fraction | None = None) -> None:
+        """Pass on the packets up to the given time, which counts from where the file begins, or all the rest."""
+        while (packet := self._held or next(self._packets, None)) is not None:
+            self._held = None
+            if seconds is not None and packet.dts * packet.time_base > seconds:
+                self._held = packet
+                return
+            packet.stream = self._streams[packet.stream.index]
+            self._target.mux(packet)
+
+    def _read(self, source: "av.container.InputContainer", streams: "list[av.stream.Stream]") -> Iterator["av.Packet"]:
+        """The packets with times that a file can hold: known ones, which grow by track."""
+        try:
+            for packet in source.demux(streams):
+                if packet.size:
+                    lag = packet.pts - packet.dts if packet.pts is not None and packet.dts is not None else 0
+                    told = packet.dts if packet.dts is not None else packet.pts
+                    packet.dts = self._clocks[packet.stream.index].place(told, packet.duration or 0)
+                    packet.pts = packet.dts + lag
+                    yield packet
+        except (OSError, av.FFmpegError):  # the pictures come by it, too: it is for their reader to judge
+            self.left_out = self.left_out or "the sound and subtitles behind the damage"
+
+
+@contextmanager
+def copied_tracks(
+    source: Path | None, target: "av.container.OutputContainer", name: Path, *, sound: bool
+) -> Iterator[Tracks | None]:
+    """The copier from `source` to `target`, called `name` in errors; None where there is no source.
+
+    sound: whether to copy that, too, and not the subtitles alone. Subtitles that the target cannot hold are left out.
+    Raises WriteError for sound that the target cannot hold.
+    """
+    if source is None:
+        yield None
+        return
+    with open_container(source) as container:
+        heard = list(container.streams.audio) if sound else []
+        for stream in heard:
+            if stream.codec_context is None:
+                raise ReadError(f"{source} has sound of an unknown kind: pass --no-audio to go without it")
+            if not _fits(stream, target):
+                raise WriteError(
+                    f"{name.suffix} files cannot hold the {_kind(stream)} sound of {source}: name the output .mkv, "
+                    "or pass --no-audio"
+                )
+        read = [stream for stream in container.streams.subtitles if _fits(stream, target)]
+        lost = [_kind(stream) for stream in container.streams.subtitles if not _fits(stream, target)]
+        left_out = f"the {' and '.join(sorted(set(lost)))} subtitles, which .mkv can hold" if lost else ""
+        yield Tracks(container, [*heard, *read], target, left_out)
+
+
+def _kind(stream: "av.stream.Stream") -> str:
+    return stream.codec_context.codec.canonical_name if stream.codec_context is not None else "unknown"
+
+
+def _fits(stream: "av.stream.Stream", target: "av.container.OutputContainer") -> bool:
+    return _kind(stream) in target.supported_codecs
+
+
+def _add_like(stream: "av.stream.Stream", target: "av.container.OutputContainer") -> "av.stream.Stream":
+    added = target.add_stream_from_template(stream)
+    added.metadata.update({word: stream.metadata[word] for word in _KEPT_WORDS if word in stream.metadata})
+    added.disposition = stream.disposition
+    return added
