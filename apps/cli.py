@@ -138,6 +138,19 @@ def webcam(
     print(run_webcam(settings, lambda line: print(line, flush=True)))
 
 
+def studio(
+    bundle: _Bundle = "lite",
+    backend: _Backend = "auto",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Of this computer's; 0 takes any that is free.")] = 0,
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="Print the address, and open nothing.")] = False,
+) -> None:
+    """Open a page in the browser to try clips, the camera, backgrounds and settings on, and to export."""
+    from vmfm.apps.studio.serve import Settings, run_studio
+
+    settings = Settings(bundle, backend, port, browser=not no_browser)
+    run_studio(settings, lambda address: print(f"{address}  for this computer alone; Ctrl-C ends", flush=True))
+
+
 def doctor() -> None:
     """Tell what VMFM finds on this computer, and what to do about what is missing."""
     from rich.console import Console
