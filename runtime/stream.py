@@ -3,7 +3,7 @@
 import warnings
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -164,12 +164,7 @@ class MattingStream:
         new = None if background is slot.background else background
         self._backend.put_frame(slot, frame, first=self._first, background=new)
         slot.background = background
-        for step in self._schedule.steps:
-            for name in step.waits:
-                self._backend.wait(step.lane, slot, name)
-            self._backend.run(step.lane, slot, step.node)
-            if step.records:
-                self._backend.record(step.lane, slot, step.node.name)
+        self._backend.issue(slot, self._schedule.steps)
         self._in_flight.append((slot, frame))
         self._first = False
 
@@ -222,10 +217,7 @@ class MattingStream:
         self._backend.put_frame(slot, frame, first=True)
         for name, value in memory.items():
             self._backend.write(slot, name, value)
-        for step in self._tail():  # what a first frame does there is to remember what it is given
-            self._backend.run(step.lane, slot, step.node)
-            if step.records:
-                self._backend.record(step.lane, slot, step.node.name)
+        self._backend.issue(slot, self._tail())  # what a first frame does there is to remember what it is given
         self._in_flight.append((slot, frame))
         self.collect()
         self._first = False
@@ -254,8 +246,8 @@ class MattingStream:
         self._free.append(self._latest)
 
     def _tail(self) -> tuple[Step, ...]:
-        """The steps from the one that remembers frames on; none where nothing does."""
-        steps = self._schedule.steps
+        """The steps from the one that remembers frames on, waiting for none before; nothing where none does."""
+        steps = tuple(replace(step, waits=()) for step in self._schedule.steps)
         return next((steps[n:] for n, step in enumerate(steps) if step.node.has_memory), ())
 
     def _slot_for(self, frame: np.ndarray) -> Any:

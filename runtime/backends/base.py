@@ -27,13 +27,14 @@ Guarantees a backend gets
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from vmfm.runtime.bundle import Bundle
 from vmfm.runtime.graph import BACKGROUND, INPUT, PATCH_PX, RESULT, TENSORS, Node
-from vmfm.runtime.schedule import Schedule
+from vmfm.runtime.schedule import Schedule, Step
 from vmfm.runtime.timing import Timings
 
 PICTURES = (INPUT, BACKGROUND, "picture")  # tensors that are uint8 RGB at the frame's size
@@ -118,6 +119,15 @@ class Backend(ABC):
     @abstractmethod
     def wait(self, lane: str, slot: Any, name: str) -> None:
         """Makes a lane wait, on the device, until `name` of this slot's frame is marked done."""
+
+    def issue(self, slot: Any, steps: Iterable[Step]) -> None:
+        """Issues steps of a schedule in order, each after what it has to wait for. Returns without waiting itself."""
+        for step in steps:
+            for name in step.waits:
+                self.wait(step.lane, slot, name)
+            self.run(step.lane, slot, step.node)
+            if step.records:
+                self.record(step.lane, slot, step.node.name)
 
     @abstractmethod
     def matte(self, slot: Any, name: str) -> dict[str, np.ndarray]:

@@ -7,7 +7,7 @@ downloads have streams of their own, so that copying overlaps with computing.
 
 import contextlib
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from vmfm.runtime.cuda.operations import Operations
 from vmfm.runtime.engines import EngineCache, Profile, tensor_shape, write_whole
 from vmfm.runtime.errors import BackendError
 from vmfm.runtime.graph import BACKGROUND, INPUT, Node, inputs
-from vmfm.runtime.schedule import Schedule
+from vmfm.runtime.schedule import Schedule, Step
 
 WARM_UP_RUNS = 2  # the first one compiles what is left to compile, the second one captures CUDA graphs
 
@@ -131,6 +131,13 @@ class TensorRTBackend(Backend):
         if not any(other.shape == slot.shape for other in self._slots):
             for buffer in self._memories.pop(slot.shape, {}).values():
                 buffer.close()
+
+    def issue(self, slot: TensorRTSlot, steps: Iterable[Step]) -> None:
+        with (
+            self._kept(slot),
+            self._device.current("issue a frame"),
+        ):  # once, not by every call: it takes longer than most
+            super().issue(slot, steps)
 
     def put_frame(
         self, slot: TensorRTSlot, frame: np.ndarray, *, first: bool, background: np.ndarray | None = None

@@ -13,6 +13,7 @@ by its close() at the latest. Every failure is a BackendError with a hint.
 
 import importlib
 import math
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -179,6 +180,7 @@ class Device:
     def __init__(self, cuda: Any, ordinal: int) -> None:
         self.cuda = cuda
         self._resources: list[Resource] = []
+        self._thread = threading.local()
         with told(f"open GPU {ordinal}", cuda.Error):
             device = cuda.Device(ordinal)
             self.name: str = device.name()
@@ -193,14 +195,22 @@ class Device:
 
     @contextmanager
     def current(self, doing: str = "run") -> Iterator[None]:
-        """Makes the context current on this thread; PyCUDA's errors inside become BackendErrors about `doing`."""
+        """Makes the context current on this thread; PyCUDA's errors inside become BackendErrors about `doing`.
+
+        Within another one on the same thread it is current already, which makes the inner ones cheap.
+        """
         if self._context is None:
             raise BackendError(f"CUDA could not {doing}: its device is closed")
         with told(doing, self.cuda.Error):
+            if getattr(self._thread, "is_current", False):
+                yield
+                return
             self._context.push()
+            self._thread.is_current = True
             try:
                 yield
             finally:
+                self._thread.is_current = False
                 self._context.pop()
 
     def stream(self) -> Stream:
