@@ -1,6 +1,7 @@
 """The driver against a stand-in for pycuda.driver: who is made current, what is freed, and what people are told."""
 
 import sys
+import threading
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -112,6 +113,25 @@ def test_a_device_frees_what_it_made(cuda: FakeCuda) -> None:
     device.close()
     with pytest.raises(BackendError, match="closed"):
         device.stream()
+
+
+def test_within_a_frame_the_context_is_made_current_once(cuda: FakeCuda) -> None:
+    with Device.open() as device, device.stream() as stream, device.event() as event:
+        with device.current("issue a frame"):
+            event.record(stream)
+            stream.wait(event)
+            assert len(cuda.stack) == 1
+            cuda.failing = "wait: unspecified launch failure"
+            with pytest.raises(BackendError, match="wait for an event"):  # still told by what was being done
+                stream.wait(event)
+            cuda.failing = ""
+            event.record(stream)
+            elsewhere: list[int] = []
+            thread = threading.Thread(target=lambda: [event.synchronize(), elsewhere.append(len(cuda.stack))])
+            thread.start()
+            thread.join()
+            assert elsewhere == [1]  # another thread took the context and gave it back
+        assert not cuda.stack
 
 
 def test_a_lost_device_is_told_and_everything_is_let_go(cuda: FakeCuda) -> None:
