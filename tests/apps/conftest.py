@@ -28,14 +28,16 @@ def make_video(
     time_base: Fraction = Fraction(1, 24),
     codec: str = "libx264",
     pixel_format: str = "yuv420p",
-    sound: str | None = None,
+    sound: str | Sequence[str] = (),
+    subtitles: Sequence[str] = (),
     prepare: Callable[[av.VideoStream], None] = lambda stream: None,
     options: dict[str, str] | None = None,
     draw: Callable[[int, int, int], np.ndarray] = draw,
     convert: Callable[[np.ndarray], av.VideoFrame] = lambda image: av.VideoFrame.from_ndarray(image, "rgb24"),
 ) -> Path:
-    """A video of drawn frames shown at `pts`, with a tone in the codec `sound`.
+    """A video of drawn frames shown at `pts`, with a tone per codec in `sound` and two lines per codec in `subtitles`.
 
+    The first track of a kind is in English, the second in German.
     prepare: called on the open stream. convert: makes what the encoder is given of what was drawn, RGB.
     """
     with av.open(str(path), "w", options=options or {}) as container:
@@ -44,14 +46,21 @@ def make_video(
         stream.pix_fmt = pixel_format
         stream.time_base = stream.codec_context.time_base = time_base
         prepare(stream)
-        tone = container.add_stream(sound, rate=48000, layout="mono") if sound else None
+        codecs = [sound] if isinstance(sound, str) else sound
+        tones = [container.add_stream(codec, rate=48000, layout="mono") for codec in codecs]
+        texts = [container.add_mux_stream(codec, time_base=Fraction(1, 1000)) for codec in subtitles]
+        for tracks in (tones, texts):
+            for track, language in zip(tracks, ("eng", "deu"), strict=False):
+                track.metadata["language"] = language
         for number, at in enumerate(pts):
             frame = convert(draw(*size, number))
             frame.pts, frame.time_base = at, time_base
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
-        if tone is not None:
+        for tone in tones:
             container.mux(_tone(tone, float(pts[-1] * time_base)))
+        for text, codec in zip(texts, subtitles, strict=True):
+            container.mux(_lines(text, codec))
     return path
 
 
@@ -66,6 +75,18 @@ def _tone(stream: av.AudioStream, seconds: float) -> list[av.Packet]:
         frame.rate, frame.pts = 48000, start
         packets += stream.encode(frame)
     return packets + stream.encode()
+
+
+def _lines(stream: av.stream.Stream, codec: str) -> list[av.Packet]:
+    packets = []
+    for number in range(2):
+        line = f"line {number} of {stream.metadata['language']}".encode()
+        packet = av.Packet(len(line).to_bytes(2, "big") + line if codec == "mov_text" else line)
+        packet.stream, packet.time_base = stream, Fraction(1, 1000)
+        packet.pts = packet.dts = 100 + 150 * number
+        packet.duration = 100
+        packets.append(packet)
+    return packets
 
 
 def times(path: Path) -> list[float]:

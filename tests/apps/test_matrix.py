@@ -19,6 +19,7 @@ DISC, MARK, ROOM, BACKGROUND = (255, 120, 40), (255, 255, 255), (0, 0, 90), (0, 
 VFR = (0, 40, 45, 120, 121, 300, 900, 1500)
 MILLISECONDS = Fraction(1, 1000)
 BT601, BT709 = 5, 1
+EMPTY_LINE = b"\0\0"  # what MP4 shows between the lines of subtitles
 
 
 @dataclass(frozen=True)
@@ -185,3 +186,105 @@ def assert_lasts(path, clip):
 def pixel_aspect(path):
     with av.open(str(path)) as container:
         return container.streams.video[0].sample_aspect_ratio or 1
+
+
+@dataclass(frozen=True)
+class Side:
+    """A file with tracks beside its pictures: sound and subtitles by codec. kept: of both, what is to be in the result."""
+
+    name: str
+    target: str
+    sound: tuple[str, ...] = ()
+    subtitles: tuple[str, ...] = ()
+    codec: str = "libx264"
+    late: int = 0  # frames that the pictures come after the sound
+    arguments: tuple[str, ...] = ()
+    left_out: str = ""
+
+
+SIDES = [
+    Side("in.mp4", "o.mp4", ("aac", "aac"), ("mov_text", "mov_text")),
+    Side("in.mp4", "o.mov", ("aac",), ("mov_text",)),
+    Side("in.mp4", "o.mkv", ("aac", "ac3"), ("mov_text",), left_out="mov_text"),
+    Side("in.mkv", "o.mkv", ("aac", "libopus"), ("subrip", "webvtt")),
+    Side("in.mkv", "o.mp4", ("libopus", "libmp3lame"), ("subrip",), left_out="subrip"),
+    Side("in.webm", "o.webm", ("libopus", "libopus"), ("webvtt",), codec="libvpx-vp9"),
+    Side("in.ts", "o.mp4", ("aac", "ac3"), codec="mpeg2video"),
+    Side("in.m2ts", "o.mkv", ("ac3", "eac3")),
+    Side("in.mpg", "o.mkv", ("mp2", "ac3"), codec="mpeg2video"),
+    Side("in.avi", "o.mp4", ("libmp3lame", "libmp3lame"), codec="mpeg4"),
+    Side("in.avi", "o.mov", ("pcm_s16le",), codec="mjpeg"),
+    Side("in.mov", "o.mov", ("pcm_s16le", "alac")),
+    Side("in.mkv", "o.mp4", ("flac",)),
+    Side("in.flv", "o.mp4", ("aac",)),
+    Side("in.wmv", "o.mkv", ("libmp3lame",), codec="wmv2"),
+    Side("in.mxf", "o.mkv", ("pcm_s16le", "pcm_s16le"), codec="mpeg2video"),
+    Side("late.mp4", "o.mp4", ("aac",), ("mov_text",), late=24),
+    Side("late.mkv", "o.mkv", ("libopus",), ("subrip",), late=24),
+    Side("late.ts", "o.mp4", ("aac",), late=24),
+    Side("in.mkv", "o.webm", ("aac",), ("webvtt",), arguments=("--no-audio",)),
+    Side("in.mp4", "o.mp4"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "side", SIDES, ids=lambda side: "-".join([side.name, side.target[2:], *side.sound, *side.subtitles])
+)
+def test_sound_and_subtitles_are_copied_in_step(vmfm, make_video, look, tmp_path, side):
+    source = make_video(
+        tmp_path / side.name, pts=range(side.late, side.late + 24), codec=side.codec, sound=side.sound,
+        subtitles=side.subtitles, pixel_format="yuvj420p" if side.codec == "mjpeg" else "yuv420p",
+    )  # fmt: skip
+    status, _, err = vmfm("recomposite", source, "-o", side.target, "--background", "#00FF00", *side.arguments)
+    assert status == 0, err
+    result = tmp_path / side.target
+    before, after = side_tracks(look, source), side_tracks(look, result)
+    if "--no-audio" in side.arguments:
+        before = [track for track in before if track[0] != "audio"]
+    if side.left_out:
+        before = [track for track in before if track[0] != "subtitle"]
+        assert f"{side.target} goes without the {side.left_out} subtitles" in err
+    assert [track[:3] for track in after] == [track[:3] for track in before]
+    for (*_, seconds, data), (*_, kept_seconds, kept) in zip(before, after, strict=True):
+        assert kept == data
+        np.testing.assert_allclose(kept_seconds, seconds, atol=3e-3)
+
+
+def side_tracks(look, path):
+    """(type, codec, language, times after the first picture, bytes) of all tracks but the pictures."""
+    first_picture, found = look.times(path)[0], []
+    with av.open(str(path)) as container:
+        streams = [stream for stream in container.streams if stream.type in ("audio", "subtitle")]
+        packets = [packet for packet in container.demux(streams) if packet.size > len(EMPTY_LINE)] if streams else []
+        for stream in streams:
+            own = [packet for packet in packets if packet.stream is stream]
+            seconds = [float(packet.pts * packet.time_base) - first_picture for packet in own]
+            if stream.type == "audio":  # which may come in packets of any length
+                del seconds[1:]
+            codec, language = stream.codec_context.codec.canonical_name, stream.metadata.get("language", "und")
+            found.append((stream.type, codec, language, seconds, b"".join(without_adts(bytes(p)) for p in own)))
+    return found
+
+
+def without_adts(data):
+    """An AAC packet without the header that broadcasts repeat in each."""
+    return data[7:] if data[:2] == b"\xff\xf1" else data
+
+
+def test_what_a_phone_has_trimmed_stays_away(vmfm, make_video, look, tmp_path):
+    source = make_video(tmp_path / "in.mp4", pts=range(-3, FRAMES), sound="aac")
+    assert vmfm("recomposite", source, "-o", "o.mp4", "--background", "#00FF00")[0] == 0
+    assert len(look.times(tmp_path / "o.mp4")) == FRAMES
+    np.testing.assert_allclose(look.times(tmp_path / "o.mp4"), look.times(source), atol=1e-3)
+    assert side_tracks(look, tmp_path / "o.mp4") == side_tracks(look, source)
+
+
+def test_recordings_joined_end_to_end_go_on(vmfm, make_video, look, tmp_path):
+    """Where the camera was started anew, its clock was, too."""
+    one = make_video(tmp_path / "one.ts", pts=range(48), sound="aac")
+    (tmp_path / "both.ts").write_bytes(2 * one.read_bytes())
+    assert vmfm("recomposite", "both.ts", "-o", "o.mp4", "--background", "#00FF00")[0] == 0
+    np.testing.assert_allclose(np.diff(look.times(tmp_path / "o.mp4")), np.full(95, 1 / 24), atol=1e-3)
+    sound = [seconds for seconds, _ in look.sound_packets(tmp_path / "o.mp4")]
+    np.testing.assert_allclose(np.diff(sound), np.full(len(sound) - 1, 1024 / 48000), atol=1e-3)
+    assert sound[-1] == pytest.approx(4, abs=0.1)
