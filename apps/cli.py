@@ -50,7 +50,10 @@ def recomposite(
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that exist.")] = False,
 ) -> None:
-    """Put people, and what they hold, before another background."""
+    """Put people, and what they hold, before another background.
+
+    Example: vmfm recomposite talk.mp4 -o out.mp4 --background beach.jpg
+    """
     from vmfm.apps.jobs import Targets, plan_jobs
     from vmfm.apps.session import Settings, run_jobs
 
@@ -84,7 +87,10 @@ def bench(
     ] = False,
     json: Annotated[Path | None, typer.Option(help="Also write the report here.", show_default=False)] = None,
 ) -> None:
-    """Measure speed here: time per net, frames per second, latency."""
+    """Measure speed here: time per net, frames per second, latency.
+
+    Example: vmfm bench --size 1280x720 --size 3840x2160 --one-lane
+    """
     from vmfm.apps.bench import Workload, measure, write_report
     from vmfm.apps.bench_tables import print_report
 
@@ -122,7 +128,10 @@ def webcam(
     backend: _Backend = "auto",
     list_: Annotated[bool, typer.Option("--list", help="List the cameras here, and end.")] = False,
 ) -> None:
-    """Be a camera with another background, for calls: from a real camera to a virtual one."""
+    """Be a camera with another background, for calls: from a real camera to a virtual one.
+
+    Example: vmfm webcam --background beach.jpg --preview
+    """
     if list_:
         from vmfm.apps.media.camera import list_cameras
         from vmfm.apps.media.logs import silence_codecs
@@ -144,7 +153,10 @@ def studio(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Of this computer's; 0 takes any that is free.")] = 0,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Print the address, and open nothing.")] = False,
 ) -> None:
-    """Open a page in the browser to try clips, the camera, backgrounds and settings on, and to export."""
+    """Open a page in the browser to try clips, the camera, backgrounds and settings on, and to export.
+
+    Example: vmfm studio
+    """
     from vmfm.apps.studio.serve import Settings, run_studio
 
     settings = Settings(bundle, backend, port, browser=not no_browser)
@@ -152,7 +164,10 @@ def studio(
 
 
 def doctor() -> None:
-    """Tell what VMFM finds on this computer, and what to do about what is missing."""
+    """Tell what VMFM finds on this computer, and what to do about what is missing.
+
+    Example: vmfm doctor
+    """
     from rich.console import Console
     from vmfm.apps.doctor import can_run, examine, tell
 

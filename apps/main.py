@@ -5,6 +5,7 @@ source, so that help is quick and also complete where an extra is missing.
 """
 
 import ast
+import os
 import re
 import signal
 import sys
@@ -17,6 +18,7 @@ from typing import Annotated
 import typer
 
 GROUP = "vmfm.commands"
+COMPLETING = "_VMFM_COMPLETE"  # set by the scripts of --install-completion
 SUMMARY = "Matte people, and what they hold, out of video in real time."
 
 
@@ -51,9 +53,9 @@ def _end(*_: object) -> None:
 
 
 def _assemble(arguments: Sequence[str]) -> typer.Typer:
-    app = typer.Typer(help=SUMMARY, add_completion=False, rich_markup_mode=None)
+    app = typer.Typer(help=SUMMARY, rich_markup_mode=None)
     app.callback()(_root)
-    wanted = next((argument for argument in arguments if not argument.startswith("-")), None)
+    wanted = next((word for word in _words(arguments) if not word.startswith("-")), None)
     for verb in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
         if verb.name != wanted:
             line = _first_line(verb)
@@ -63,6 +65,12 @@ def _assemble(arguments: Sequence[str]) -> typer.Typer:
         else:
             app.command(verb.name)(loaded)
     return app
+
+
+def _words(arguments: Sequence[str]) -> Sequence[str]:
+    """The arguments or, while a shell asks how to go on with a line, those on the line so far."""
+    line = os.environ.get("COMP_WORDS") or os.environ.get("_TYPER_COMPLETE_ARGS")
+    return line.split()[1:] if COMPLETING in os.environ and line else arguments
 
 
 def _show_version(wanted: bool) -> None:

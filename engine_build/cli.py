@@ -16,7 +16,10 @@ def export(
         Path | None, typer.Option(help="What `vmfm evaluate --json` wrote: keep it on record.", show_default=False)
     ] = None,
 ) -> None:
-    """Turn trained weights into a bundle, and check that it computes what torch does."""
+    """Turn trained weights into a bundle, and check that it computes what torch does.
+
+    Example: vmfm export runs/lite -o bundles/mine
+    """
     from rich.console import Console
     from rich.table import Table
     from vmfm.engine_build.export import export_model, read_scores
@@ -51,7 +54,10 @@ def card(
         typer.Option(help="The text, with $scores and such; bundles that come with VMFM have one.", show_default=False),
     ] = None,
 ) -> None:
-    """Write a bundle's model card, its README.md: what it scores, from its manifest, and a text about the rest."""
+    """Write a bundle's model card, its README.md: what it scores, from its manifest, and a text about the rest.
+
+    Example: vmfm card bundles/mine --text card.txt
+    """
     from rich.console import Console
     from vmfm.engine_build.card import write_card
     from vmfm.runtime.bundle import Bundle
@@ -75,7 +81,10 @@ def build(
         Path | None, typer.Option(help="For torch2trt: the checkpoint the bundle came from.", show_default=False)
     ] = None,
 ) -> None:
-    """Compile a bundle into FP16 TensorRT engines for this GPU, or for others."""
+    """Compile a bundle into FP16 TensorRT engines for this GPU, or for others.
+
+    Example: vmfm build --bundle lite --gpu sm86,sm89
+    """
     from vmfm.engine_build.build import build_and_tell
 
     build_and_tell(bundle, flavor, gpu, out, converter, checkpoint)

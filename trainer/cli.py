@@ -36,7 +36,10 @@ def evaluate(
         list[str] | None, typer.Option(help="Also sum up renders by skin, race, hair, gender or age; may be repeated.")
     ] = None,
 ) -> None:
-    """Score mattes against the truth: SAD, MSE, Grad, Conn, dtSSD, IoU, object recall and leak."""
+    """Score mattes against the truth: SAD, MSE, Grad, Conn, dtSSD, IoU, object recall and leak.
+
+    Example: vmfm evaluate lite DATA --html report.html
+    """
     if (ablation or modalities) and (html_file is not None or by or (ablation and modalities)):
         raise TrainerError(
             "--ablation and --modalities each make a table and JSON; leave out --html, --by and the other"
@@ -127,7 +130,10 @@ def study(
         typer.Option("--tabulate", help="Sum up the results (files or folders of them) given instead of CLIPS A B."),
     ] = False,
 ) -> None:
-    """Ask people which of two composites is better, on one HTML page; sum up what they said."""
+    """Ask people which of two composites is better, on one HTML page; sum up what they said.
+
+    Example: vmfm study clips ours theirs -o page.html
+    """
     from rich.console import Console
     from vmfm.trainer import study as user_study
 
@@ -155,6 +161,8 @@ def train(
 
     On many GPUs: torchrun --nproc-per-node GPUS --no-python vmfm train ... They share every batch. On many machines,
     --out has to be a folder that all of them see. Losses and sample mattes: tensorboard --logdir runs
+
+    Example: vmfm train lite --data DATA --resume
     """
     from rich.console import Console
     from vmfm.trainer import processes
@@ -217,7 +225,10 @@ def data(
         ),
     ] = None,
 ) -> None:
-    """Check a data folder, make training data from it, or write out the pictures that mattes are scored on."""
+    """Check a data folder, make training data from it, or write out the pictures that mattes are scored on.
+
+    Example: vmfm data check DATA
+    """
     from rich.console import Console
 
     console = Console(soft_wrap=True, highlight=False, markup=False)
@@ -274,7 +285,10 @@ def trimap(
         Path | None, typer.Option(help="Training run whose segmentation net finds the person.")
     ] = None,
 ) -> None:
-    """Make pseudo-trimaps: the person found by a net, the objects circled by hand."""
+    """Make pseudo-trimaps: the person found by a net, the objects circled by hand.
+
+    Example: vmfm trimap photos --checkpoint runs/lite -o trimaps
+    """
     from rich.console import Console
     from rich.progress import track
     from vmfm.trainer.trimap import images_of, segmenter, write_trimaps
@@ -303,7 +317,10 @@ def render(
     python: Annotated[str | None, typer.Option(help="A Python that has bpy.")] = None,
     setup: Annotated[bool, typer.Option("--setup", help="Only install Blender into the user's cache.")] = False,
 ) -> None:
-    """Render people with the things they use: exact alpha, depth and interaction points. Can be interrupted."""
+    """Render people with the things they use: exact alpha, depth and interaction points. Can be interrupted.
+
+    Example: vmfm render --out renders --count 500 --seed 1
+    """
     from rich.console import Console
     from vmfm.trainer.render import environment
     from vmfm.trainer.render.run import run

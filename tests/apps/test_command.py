@@ -1,6 +1,8 @@
 """The command as a process: statuses, signals, limits of the system, and what it costs to start."""
 
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -8,6 +10,7 @@ import time
 from importlib.metadata import entry_points, version
 
 import pytest
+import typer
 from vmfm.apps import main
 
 VMFM = [sys.executable, "-m", "vmfm.apps.main"]
@@ -26,6 +29,27 @@ def test_help_lists_every_verb_with_a_line():
         for verb in entry_points(group=main.GROUP):
             line = next(line for line in shown.stdout.splitlines() if line.strip().startswith(verb.name))
             assert len(line.split()) > 3
+
+
+@pytest.mark.parametrize("verb", entry_points(group=main.GROUP), ids=lambda verb: verb.name)
+def test_help_has_an_example_that_would_run(verb, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "DATA").mkdir()
+    shown = vmfm(verb.name, "--help").stdout
+    (example,) = re.findall(r"Example: vmfm (.*?)\n\n", shown, re.DOTALL)
+    name, *arguments = shlex.split(example)
+    assert name == verb.name and len(shown.splitlines()) < 100
+    command = typer.main.get_command(main._assemble([name])).commands[name]
+    command.make_context(name, arguments)  # an option that is not there, or a value that cannot be, would raise
+
+
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [("vmfm be", ["bench"]), ("vmfm bench --one", ["--one-lane"]), ("vmfm data sof", ["soften"])],
+)
+def test_a_shell_completes(line, offered):
+    words = {"_VMFM_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(len(line.split()) - 1)}
+    assert vmfm(env={**os.environ, **words}).stdout.split() == offered
 
 
 def test_version():
