@@ -6,9 +6,10 @@ together. The refinement is trained on exactly what it will be given.
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 RADIUS_PX, EDGE_CONTRAST, PATCH_PX, SOFTNESS, DRAW, REACH = 1, 0.03, 16, 0.05, 2.0, 0.028
+NOISE_ALPHA, NOISE_COLOUR = 0.01, 0.004  # what frames and half precision add: standard deviations in [0, 1]
 SURE, UNSURE, LEVELS, MIDDLE = 0.02, 0.15, 256, (PATCH_PX - 1) / 2
 
 
@@ -69,10 +70,34 @@ def top_patches(deviation: Tensor, count: int) -> Tensor:
 
 
 def put_back(alpha: Tensor, refined: Tensor, deviation: Tensor) -> Tensor:
-    """What a patch by itself makes of the matte where its place is its middle; all (K, 1, 16, 16), deviation that of the pixels."""
-    window = torch.sin(torch.pi * (torch.arange(PATCH_PX, device=alpha.device) + 0.5) / PATCH_PX)
-    unsure = ((deviation - SURE) / (UNSURE - SURE)).clamp(0, 1)
-    return torch.lerp(alpha, refined, window[:, None] * window * unsure)
+    """What a patch makes of the matte by itself, its place in its middle; all (K, 1, 16, 16), deviation that of the pixels."""
+    return torch.lerp(alpha, refined, _window(alpha.device) * _unsure(deviation))
+
+
+def unsteadiness(net: nn.Module, patches: Tensor, refined: Tensor, deviation: Tensor) -> tuple[Tensor, Tensor]:
+    """How far a refinement changes its mind without a reason: squared differences, and how much they count.
+
+    The difference is between what it says of patches (K, 4, 16, 16), which is refined (K, 1, 16, 16), and what it says of
+    them with a row and a column less and a little noise. From frame to frame a patch moves by a pixel and its numbers
+    by their rounding; the matte must not. deviation (K, 1, 16, 16): that of the pixels. Both results (2 K, 1, 15, 15).
+    """
+    noise = torch.randn(1, 4, PATCH_PX, PATCH_PX, generator=torch.Generator().manual_seed(0)).to(patches.device)
+    noisy = patches + noise * patches.new_tensor([NOISE_ALPHA, *[NOISE_COLOUR] * 3])[:, None, None]
+    counts = _window(patches.device) * _unsure(deviation)
+    parts = [(..., part, part) for part in (slice(1, None), slice(None, -1))]
+    changes = torch.cat([(net(noisy[part]) - refined[part]) ** 2 for part in parts])
+    return changes, torch.cat([counts[part] for part in parts])
+
+
+def _window(device: torch.device) -> Tensor:
+    """(16, 16): a patch's weight where its place is its middle."""
+    window = torch.cos(torch.pi * (torch.arange(PATCH_PX, device=device) - MIDDLE) / PATCH_PX)
+    return window[:, None] * window
+
+
+def _unsure(deviation: Tensor) -> Tensor:
+    """How far a pixel is the refinement's to change."""
+    return ((deviation - SURE) / (UNSURE - SURE)).clamp(0, 1)
 
 
 def gather(planes: Tensor, corners: Tensor) -> Tensor:

@@ -200,7 +200,7 @@ def refine(nets: Nets, batch: Batch, stage: Stage) -> Terms:
     """RN on the least sure patches at the camera's own resolution; L_a on the patches (section 3.3).
 
     Beyond the paper the squared error counts too: where an edge may lie here or there, L_a alone rewards a hard guess,
-    which lowers SAD and worsens Grad and flicker.
+    which lowers SAD and worsens Grad and flicker. And so does changing its mind.
     """
     model = nets.model
     with torch.no_grad():
@@ -212,10 +212,12 @@ def refine(nets: Nets, batch: Batch, stage: Stage) -> Terms:
         corners = sharpen.top_patches(deviation, model.config.patches // 4)
         planes = torch.cat((fine, batch.fine_image, batch.fine_alpha, batch.fine_alpha_known, deviation), 1)
         given, truth, known, unsure = sharpen.gather(planes, corners).split((4, 1, 1, 1), dim=1)
-    refined = sharpen.put_back(given[:, :1], model.refinement(given), unsure)
+    answer = model.refinement(given)
+    refined = sharpen.put_back(given[:, :1], answer, unsure)
     return {
         "matte_refined": losses.matte_loss(refined, truth, known),
         "squared_refined": losses.weighted_mean((refined - truth) ** 2, known),
+        "unsteady_refined": losses.weighted_mean(*sharpen.unsteadiness(model.refinement, given, answer, unsure)),
         "matte_given": losses.matte_loss(given[:, :1], truth, known),
     }
 

@@ -72,3 +72,28 @@ def test_put_back_is_what_scatter_does_with_one_patch(rng):
     ours = sharpen.put_back(*(torch.from_numpy(x)[None, None] for x in (alpha, refined, deviation)))
     patches.scatter(alpha, deviation, refined[None, None], np.array([[7.5, 7.5, 1]], np.float32))
     np.testing.assert_allclose(ours[0, 0], alpha, atol=1e-5)
+
+
+def test_a_refinement_that_goes_by_a_pixels_place_in_its_patch_is_unsteady():
+    patches, unsure = torch.rand(3, 4, 16, 16), torch.ones(3, 1, 16, 16)
+
+    def by_row(x):
+        return (torch.arange(x.shape[-2])[:, None] / 16).expand(len(x), 1, *x.shape[-2:])
+
+    changes, counts = sharpen.unsteadiness(by_row, patches, by_row(patches), unsure)
+    assert changes.shape == counts.shape == (6, 1, 15, 15)
+    assert (
+        torch.allclose(changes[:3], torch.tensor(1 / 256)) and not changes[3:].any()
+    )  # without the first, the last row
+    assert counts.max() <= 1 and counts[0, 0, 6, 6] > 0.95 and counts[0, 0, 14, 14] < 0.02
+    assert not sharpen.unsteadiness(by_row, patches, by_row(patches), 0 * unsure)[1].any()
+
+
+def test_a_refinement_that_goes_by_colours_alone_is_as_steady_as_these():
+    patches, unsure = torch.rand(3, 4, 16, 16), torch.ones(3, 1, 16, 16)
+
+    def by_alpha(x):
+        return x[:, :1]
+
+    changes, _ = sharpen.unsteadiness(by_alpha, patches, by_alpha(patches), unsure)
+    assert 0 < changes.mean() < 2 * sharpen.NOISE_ALPHA**2
