@@ -23,6 +23,7 @@ class Renderer:
         self._nets = Nets(open_stream)
         self._frame: Frame | None = None
         self._made: tuple[object, Matte] | None = None  # what the matte was made with, and the matte
+        self._shown: tuple[object, ...] = ()  # what, beside the frame, the last pictures depend on
         self._held = ExitStack()
         self._background: Background | None = None
         self._background_text = ""
@@ -38,7 +39,14 @@ class Renderer:
         self._meter = Meter()
 
     def show(self, frame: Frame, wish: Wish) -> None:
-        """Emits pictures of a frame: the input at once where the nets have to be opened first. Raises VmfmError."""
+        """Emits pictures of a frame where they are not what was emitted last. Raises VmfmError.
+
+        Where the nets have to be opened first, the input is emitted at once.
+        """
+        shown = wish.background, wish.choice, wish.views, wish.width
+        if frame is self._frame and shown == self._shown:
+            return
+        self._shown = shown
         started = time.perf_counter()
         background = self._behind(wish.background)
         opening = not self._nets.are_ready(wish.choice)
@@ -66,7 +74,7 @@ class Renderer:
     def fail(self) -> None:
         """After an error: the nets are opened anew when they are needed next."""
         self._nets.close()
-        self._made = None
+        self._made, self._shown = None, ()
 
     def close(self) -> None:
         """May be called twice."""

@@ -25,15 +25,15 @@ def safe_name(name: str) -> str:
     return kept[-_LONGEST_NAME:].strip(". ") or "clip"
 
 
-async def receive(chunks: AsyncIterator[bytes], path: Path, limit_bytes: int = LIMIT_BYTES) -> None:
+async def receive(chunks: AsyncIterator[bytes], path: Path) -> None:
     """Writes what comes to `path`: all of it, or nothing. Raises StudioError where it is too much, WriteError."""
     size = 0
     with write_errors(path), replacing(path) as partial, partial.open("wb") as file:
         async for chunk in chunks:
             size += len(chunk)
-            if size > limit_bytes:
+            if size > LIMIT_BYTES:
                 raise StudioError(
-                    f"{path.name} is larger than {limit_bytes / 2**30:.3g} GB: cut it, or use vmfm recomposite"
+                    f"{path.name} has more than the {LIMIT_BYTES / 2**30:.3g} GB that can be brought here"
                 )
             await run_in_threadpool(file.write, chunk)
 

@@ -63,7 +63,7 @@ def build_app(studio: Studio, token: str, hosts: Collection[str]) -> Starlette:
         except ClientDisconnect:
             return Response(status_code=400)
         except VmfmError as error:
-            return JSONResponse({"problem": tab.without_folders(str(error))}, 422)
+            return JSONResponse({"problem": f"{tab.without_folders(str(error))}. Choose another file."}, 422)
         tab.take(role, path)
         return JSONResponse({})
 

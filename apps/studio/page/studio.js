@@ -22,7 +22,8 @@ socket.onmessage = ({ data }) => {
 };
 socket.onclose = () => {
   stopCamera();
-  setBusy("");
+  setBusy("file", "");
+  setBusy("nets", "");
   for (const control of document.querySelectorAll("button, input, select")) control.disabled = true;
   exporting = false;
   tell(fullText || "The studio is gone: if it still runs, reload this page; else start vmfm studio again, and open its new address.", true);
@@ -36,7 +37,7 @@ const heard = {
   hello(event) {
     hello = event;
     $("limit").textContent = size(event.limit_bytes);
-    $("patches").value = event.patches;
+    setSlider($("patches"), event.patches);
     sayLook();
     chooseBackground();
     sayChoice();
@@ -46,12 +47,12 @@ const heard = {
     clip = event;
     setSource("clip");
     setPlaying(false);
-    $("scrub").max = Math.max(0, event.seconds - (event.fps ? 1 / event.fps : 0));
+    $("scrub").max = event.fps ? Math.max(0, event.seconds - 1 / event.fps) : 0;
     setPosition(0);
     event.notice ? tell(event.notice) : quiet();
   },
   playing(event) { setPlaying(event.on); },
-  busy(event) { setBusy(event.text); },
+  busy(event) { setBusy("nets", event.text); },
   engine(event) { $("engine").textContent = event.text.split(";")[0]; $("engine").title = event.text; },
   problem(event) { tell(event.text); shotPending = false; },
   export: showExport,
@@ -95,9 +96,12 @@ function tell(text, forGood = false) {
 }
 function quiet() { if (socket.readyState === WebSocket.OPEN) $("problem").hidden = true; }
 
-function setBusy(text) {
-  body.classList.toggle("busy", Boolean(text));
-  $("busy").lastElementChild.textContent = text;
+const busy = { file: "", nets: "" };
+function setBusy(cause, text) {
+  busy[cause] = text;
+  const shown = busy.file || busy.nets;
+  body.classList.toggle("busy", Boolean(shown));
+  if (shown) $("busy").lastElementChild.textContent = shown;
 }
 
 function setSource(kind) { // "none", "clip" or "camera"
@@ -121,7 +125,7 @@ function setPlaying(on) {
 }
 
 function setPosition(seconds) {
-  $("scrub").value = seconds;
+  setSlider($("scrub"), seconds);
   showTime(seconds);
 }
 
@@ -133,13 +137,23 @@ function showTime(seconds) {
 
 const size = (bytes) => bytes >= 2 ** 30 ? `${+(bytes / 2 ** 30).toFixed(1)} GB` : bytes >= 2 ** 20 ? `${(bytes / 2 ** 20).toFixed(1)} MB` : `${Math.ceil(bytes / 1024)} kB`;
 
+// Sliders are filled up to where they stand.
+function setSlider(slider, value) {
+  slider.value = value;
+  slider.style.setProperty("--at", `${100 * (slider.value - slider.min) / Math.max(1e-9, slider.max - slider.min)}%`);
+}
+for (const slider of document.querySelectorAll("input[type=range]")) {
+  slider.addEventListener("input", () => setSlider(slider, slider.value));
+  setSlider(slider, slider.value);
+}
+
 // Files in
 
 async function bring(file, role) {
   if (!file || !hello) return;
   if (file.size > hello.limit_bytes) return tell(`${file.name} has ${size(file.size)}, and ${size(hello.limit_bytes)} is the most: cut it, or use vmfm recomposite.`);
   quiet();
-  setBusy(`Opening ${file.name} …`);
+  setBusy("file", `Opening ${file.name} …`);
   try {
     const answer = await fetch(`tabs/${hello.tab}/${role}?name=${encodeURIComponent(file.name)}`, { method: "POST", body: file });
     const { problem } = await answer.json();
@@ -149,7 +163,7 @@ async function bring(file, role) {
   } catch {
     tell(`${file.name} did not arrive: try again.`);
   } finally {
-    setBusy("");
+    setBusy("file", "");
   }
 }
 
