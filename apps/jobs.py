@@ -1,6 +1,7 @@
 """From what was typed to a list of jobs: which source is written where. All names are checked before any work."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from vmfm.apps.media.kinds import (
     is_video,
 )
 from vmfm.apps.media.sequences import pictures_of, stem
+from vmfm.runtime import MediaError
 
 
 @dataclass(frozen=True)
@@ -63,19 +65,32 @@ def plan_jobs(inputs: Iterable[Path], targets: Targets, *, sequence: bool = Fals
     Raises ReadError for a source, WriteError for a target that cannot be what is wanted.
     """
     inputs = list(inputs)
-    sources = [source for given in inputs for source in _sources(given, sequence)]
-    several = len(inputs) > 1 or any(given.is_dir() and not sequence for given in inputs)
-    jobs = [
-        Job(
-            source,
-            None if targets.out is None else _out_path(targets.out, source, several, targets.transparent),
-            None if targets.alpha is None else _matte_path(targets.alpha, source, several),
-            None if targets.deviation is None else _matte_path(targets.deviation, source, several),
-        )
-        for source in sources
-    ]
-    _check(jobs, targets)
+    with _refusals_as(ReadError):
+        sources = [source for given in inputs for source in _sources(given, sequence)]
+        several = len(inputs) > 1 or any(given.is_dir() and not sequence for given in inputs)
+    with _refusals_as(WriteError):
+        jobs = [
+            Job(
+                source,
+                None if targets.out is None else _out_path(targets.out, source, several, targets.transparent),
+                None if targets.alpha is None else _matte_path(targets.alpha, source, several),
+                None if targets.deviation is None else _matte_path(targets.deviation, source, several),
+            )
+            for source in sources
+        ]
+        _check(jobs, targets)
     return jobs
+
+
+@contextmanager
+def _refusals_as(kind: type[MediaError]) -> Iterator[None]:
+    """Tells what the system does not let be looked at: names too long for it, folders of others, links that go round."""
+    try:
+        yield
+    except OSError as error:
+        raise kind(f"cannot look at {error.filename}: {error.strerror}") from error
+    except RuntimeError as error:  # of Path.resolve()
+        raise kind(str(error)) from error
 
 
 def _sources(given: Path, sequence: bool) -> list[Path]:
@@ -84,8 +99,10 @@ def _sources(given: Path, sequence: bool) -> list[Path]:
         return [given]
     if not given.exists():
         raise ReadError(f"{given} does not exist")
-    if not given.is_dir():
+    if given.is_file():
         return [given]
+    if not given.is_dir():
+        raise ReadError(f"{given} is neither a file nor a folder")
     found = sorted(p for p in given.iterdir() if p.is_file() and (is_image(p) or is_video(p)) and p.name[0] != ".")
     if not found:
         raise ReadError(f"the folder {given} holds no video and no image")

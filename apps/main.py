@@ -5,6 +5,7 @@ source, so that help is quick and also complete where an extra is missing.
 """
 
 import ast
+import io
 import os
 import re
 import signal
@@ -24,6 +25,8 @@ SUMMARY = "Matte people, and what they hold, out of video in real time."
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one verb and exit: 0 when it worked, 1 with one sentence on stderr when not, 130 on Ctrl-C, 143 when told to end."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # like stderr: file names need not be text
     signal.signal(signal.SIGTERM, _end)  # unwinds like Ctrl-C, so that nothing half-written stays behind
     sys.exit(run(sys.argv[1:] if arguments is None else arguments))
 

@@ -1,5 +1,6 @@
 """Still images: any depth and channel count in, 8-bit RGB out, and back at the depth that is handed in."""
 
+import math
 import re
 from fractions import Fraction
 from pathlib import Path
@@ -9,6 +10,8 @@ import cv2
 import numpy as np
 from vmfm.apps.media.errors import ReadError, WriteError, write_errors
 
+_MOST_PIXELS = 2**28  # 16384 x 16384: a file of some kB can claim many times that, and would be unpacked
+_PNG_SIZE = re.compile(rb"\x89PNG\r\n\x1a\n....IHDR(.{4})(.{4})", re.DOTALL)
 _JPEG_SCAN_END = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 
 
@@ -23,6 +26,9 @@ def read_image(path: Path) -> np.ndarray:
         raise ReadError(f"cannot read {path}: {error.strerror}") from error
     if not data:
         raise ReadError(f"{path} is empty")
+    png = _PNG_SIZE.match(data)
+    if png and math.prod(int.from_bytes(side) for side in png.groups()) > _MOST_PIXELS:
+        raise ReadError(f"{path} is larger than {_MOST_PIXELS / 1e6:.0f} megapixels: scale it down first")
     if _is_cut_jpeg(data):
         raise ReadError(f"{path} is cut short: the JPEG ends before its picture does")
     try:
