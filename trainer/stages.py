@@ -166,7 +166,23 @@ def sup2(nets: Nets, batch: Batch, stage: Stage) -> Terms:
 def cl(nets: Nets, batch: Batch, stage: Stage) -> Terms:
     """Foreground nets teach each other without labels: L_G2 (Eq. 6, 9-11), F = I. CL stays as sup2 left it."""
     seen = nets.model(batch.image)
-    terms = _adversarial_terms(nets, batch, seen, batch.image)
+    return _adversarial_terms(nets, batch, seen, batch.image) | _lessons(nets, batch, stage, seen)
+
+
+def anchored_cl(nets: Nets, batch: Batch, stage: Stage) -> Terms:
+    """As cl, but held by what labels there are: L_a beside L_cs and L_dc, and no discriminator.
+
+    Beyond the paper: with nothing to hold them the nets agree on what CL does not find wrong
+    (benchmarks/results/ablation_lite.md).
+    """
+    seen = nets.model(batch.image)
+    held = {f"matte_{m}": losses.matte_loss(alpha, batch.alpha, batch.alpha_known) for m, alpha in _alphas(seen)}
+    return held | _lessons(nets, batch, stage, seen)
+
+
+def _lessons(nets: Nets, batch: Batch, stage: Stage, seen: Prediction) -> Terms:
+    """What the foreground nets teach each other: L_cs and L_dc (Eq. 9-11)."""
+    terms = {}
     alphas = dict(_alphas(seen))
     deviations = {m: getattr(nets.model.complementary, m)(batch.image, alpha) for m, alpha in alphas.items()}
     for mine, other in (("s", "d"), ("d", "s")):
@@ -223,6 +239,6 @@ def refine(nets: Nets, batch: Batch, stage: Stage) -> Terms:
 
 
 OBJECTIVES: dict[str, Objective] = {
-    objective.__name__: objective for objective in (modality, matting, pre, sup1, sup2, cl, refine)
+    objective.__name__: objective for objective in (modality, matting, pre, sup1, sup2, cl, anchored_cl, refine)
 }
 ADVERSARIAL = frozenset({"sup1", "sup2", "cl"})  # stages in which `judge` takes its turn

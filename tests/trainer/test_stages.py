@@ -77,6 +77,7 @@ CASES = [
     ("sup2", (*FP, "complementary")),
     ("matting", TRAINABLE[:-1]),
     ("cl", FP),
+    ("anchored_cl", FP),
     ("refine", ("refinement",)),
 ]
 
@@ -185,6 +186,15 @@ class TestComplementaryLearning:
         assert first.keys() == again.keys()
         seen, unseen = (OBJECTIVES["cl"](nets, b, stage("cl")) for b in (batch, blind))
         assert all(torch.equal(seen[name], unseen[name]) for name in seen)
+
+    def test_anchored_it_is_the_same_lessons_and_the_labels_of_what_has_some(self, nets, batch):
+        nets.eval()
+        plain, anchored = (OBJECTIVES[name](nets, batch, stage(name)) for name in ("cl", "anchored_cl"))
+        lessons = {name for name in plain if not name.startswith("adversarial")}
+        assert set(anchored) == lessons | {"matte_s", "matte_d"}
+        assert all(torch.equal(plain[name], anchored[name]) for name in lessons)
+        unlabelled = replace(batch, alpha_known=torch.zeros_like(batch.alpha_known))
+        assert OBJECTIVES["anchored_cl"](nets, unlabelled, stage("anchored_cl"))["matte_s"] == 0 < anchored["matte_s"]
 
 
 def test_refinement_leaves_everything_else_bit_identical(nets, batch):
