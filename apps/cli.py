@@ -11,25 +11,36 @@ _Backend = Annotated[str, typer.Option(help="What runs the nets: auto takes the 
 
 def recomposite(
     inputs: Annotated[
-        list[Path], typer.Argument(metavar="INPUT...", help="Videos, images, or folders of either.", show_default=False)
+        list[Path],
+        typer.Argument(
+            metavar="INPUT...",
+            help="Videos, images, folders of either, or numbered images as one video: frame_%04d.png.",
+            show_default=False,
+        ),
     ],
     out: Annotated[
         str | None,
-        typer.Option("-o", "--out", help="The result: a file, or a folder for several inputs.", show_default=False),
+        typer.Option(
+            "-o",
+            "--out",
+            help="The result: a file, numbered images (OUT_%04d.png), or a folder for several inputs.",
+            show_default=False,
+        ),
     ] = None,
     background: Annotated[
         str | None,
         typer.Option(
             help="An image, a video (looped), #RRGGBB, blur or blur:RADIUS in pixels. Without it the result is the "
-            "foreground on transparency: PNG for images, .mov or .webm for videos.",
+            "foreground on transparency: .png, .tif, .exr for images; .mov (ProRes 4444), .webm (VP9), .mkv (FFV1) or "
+            "numbered images for videos.",
             show_default=False,
         ),
     ] = None,
     alpha: Annotated[
         str | None,
         typer.Option(
-            help="Also write the alpha mattes: DIR/ gets 8-bit PNGs named by frame number or after the image, "
-            "FILE.mp4 is a grey video.",
+            help="Also write the alpha mattes: DIR/ gets PNGs named by frame number or after the image, NAME_%04d.png or "
+            ".exr numbered ones; a grey video is lossless as .mkv, 10 bits as .mov, H.264 as .mp4, VP9 as .webm.",
             show_default=False,
         ),
     ] = None,
@@ -49,21 +60,86 @@ def recomposite(
         bool, typer.Option("--salvage", help="Keep what can be decoded of a damaged video instead of giving up.")
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that exist.")] = False,
+    start: Annotated[
+        str | None,
+        typer.Option(help="Leave out what is before: seconds or HH:MM:SS.sss, to the frame.", show_default=False),
+    ] = None,
+    duration: Annotated[
+        str | None, typer.Option(help="How long to go on from there. Sound is cut likewise.", show_default=False)
+    ] = None,
+    sequence: Annotated[
+        bool, typer.Option("--sequence", help="A folder's images are the frames of one video.")
+    ] = False,
+    fps: Annotated[str, typer.Option(help="Of image sequences: 25, 23.976, 24000/1001.")] = "25",
+    codec: Annotated[
+        str | None,
+        typer.Option(
+            help="Of the result: h264, hevc, av1, vp9, prores or ffv1. By default what its name suggests.",
+            show_default=False,
+        ),
+    ] = None,
+    quality: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=51,
+            help="Of h264, hevc, av1 and vp9: 0 is best, 51 smallest, as a CRF. [default: 18, 20, 28, 24]",
+            show_default=False,
+        ),
+    ] = None,
+    depth: Annotated[
+        int | None,
+        typer.Option(
+            help="8, 10 or 16 bits per channel, or the next lower that the format has. Mattes really have them; colours "
+            "pass through 8 bits, whatever the source and the result have.",
+            show_default=False,
+        ),
+    ] = None,
+    premultiplied: Annotated[
+        bool, typer.Option("--premultiplied", help="Transparent results hold colours times alpha (.exr always does).")
+    ] = False,
+    hardware: Annotated[
+        bool, typer.Option("--hardware", help="Decode and encode on the GPU, where that works; says what does.")
+    ] = False,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Keep checkpoints, and go on from those of a run that broke off. Results that are there stay.",
+        ),
+    ] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="Report progress and results as JSON, an object a line (vmfm.apps.reports).")
+    ] = False,
 ) -> None:
     """Put people, and what they hold, before another background.
 
     Example: vmfm recomposite talk.mp4 -o out.mp4 --background beach.jpg
     """
     from vmfm.apps.jobs import Targets, plan_jobs
+    from vmfm.apps.media.cut import Cut, parse_fps
+    from vmfm.apps.media.encodings import Storing
+    from vmfm.apps.recomposite import Wish
     from vmfm.apps.session import Settings, run_jobs
 
     if out is None and alpha is None and deviation is None:
         raise typer.BadParameter("nothing to write: give -o OUT, --alpha or --deviation")
     if background is not None and out is None:
         raise typer.BadParameter("--background needs -o OUT to write the result to")
-    targets = Targets(out, alpha, deviation, transparent=background is None, overwrite=overwrite)
-    settings = Settings(background, bundle, backend, linear=linear, audio=not no_audio, salvage=salvage)
-    if not run_jobs(plan_jobs(inputs, targets), settings):
+    if depth not in (None, 8, 10, 16):
+        raise typer.BadParameter(f"--depth is 8, 10 or 16, not {depth}")
+    targets = Targets(out, alpha, deviation, transparent=background is None, overwrite=overwrite, resume=resume)
+    wish = Wish(
+        cut=Cut.parse(start, duration),
+        fps=parse_fps(fps),
+        audio=not no_audio,
+        salvage=salvage,
+        hardware=hardware,
+        resume=resume,
+        storing=Storing(codec, quality, depth, premultiplied, hardware),
+    )
+    settings = Settings(background, bundle, backend, linear, wish, skip_done=resume and not overwrite, json=json)
+    if not run_jobs(plan_jobs(inputs, targets, sequence=sequence), settings):
         raise typer.Exit(1)
 
 

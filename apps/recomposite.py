@@ -1,41 +1,64 @@
-"""One source through the nets and out again: decode | background | nets and composite | paint | encode, each on a thread."""
+"""One source through the nets and out again, in one go or in segments that an interrupted run can go on from."""
 
 import time
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import ExitStack, closing, suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
+from fractions import Fraction
+from importlib.metadata import version
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from vmfm.apps.checkpoints import SEGMENT_FRAMES, Checkpoints
 from vmfm.apps.jobs import Job
 from vmfm.apps.media.backgrounds import Background
-from vmfm.apps.media.frames import Frame, MediaInfo
-from vmfm.apps.media.reader import open_reader
-from vmfm.apps.media.writer import Writer, open_writer
-from vmfm.apps.pipeline import Feed, Sink, queue_depth
-from vmfm.runtime import BackendError, Matte, MattingStream, Result, estimate_foreground
+from vmfm.apps.media.codecs import version as codecs_version
+from vmfm.apps.media.cut import WHOLE, Cut
+from vmfm.apps.media.encodings import Storing
+from vmfm.apps.media.frames import Frame, Mark, MediaInfo
+from vmfm.apps.media.kinds import is_sequence
+from vmfm.apps.media.reader import USUAL_FPS, Reader, open_reader
+from vmfm.apps.media.sequences import pictures_of
+from vmfm.apps.media.writer import Writer
+from vmfm.apps.outputs import Output, plan_outputs
+from vmfm.apps.rendering import Renderer
+from vmfm.runtime import MattingStream, Result
 
-# A frame in the queues: 3 bytes of RGB, the same again of a picture, alpha and deviation as float32.
-_BYTES_PER_PIXEL = 3 + 3 + 4 + 4
+
+@dataclass(frozen=True)
+class Wish:
+    """How a job is to be done, beyond its files and its background.
+
+    cut: which part of the source. fps: of image sequences. audio: copy the sound. salvage: step over damage in the source.
+    hardware: decode on a GPU where one can. resume: keep checkpoints, and go on from those of an earlier run.
+    """
+
+    cut: Cut = WHOLE
+    fps: Fraction = USUAL_FPS
+    audio: bool = True
+    salvage: bool = False
+    hardware: bool = False
+    resume: bool = False
+    storing: Storing = field(default_factory=Storing)
 
 
 @dataclass(frozen=True)
 class Done:
-    """What became of a job. damage: what was broken in the source, left_out: what the result could not hold of it; empty
-    where nothing."""
+    """What became of a job. resumed_at: how many of the frames an earlier run had done. damage: what was broken in the
+    source, left_out: what the result could not hold of it; empty where nothing."""
 
     job: Job
     info: MediaInfo
     frames: int
+    resumed_at: int
     seconds: float
     damage: str
     left_out: str
 
     @property
     def fps(self) -> float:
-        return self.frames / self.seconds
+        return (self.frames - self.resumed_at) / self.seconds
 
 
 def results_for(jobs: Iterable[Job], background: Background | None) -> tuple[Result, ...]:
@@ -54,108 +77,124 @@ def recomposite(
     job: Job,
     stream: MattingStream,
     background: Background | None,
+    wish: Wish = Wish(),
     *,
-    audio: bool = True,
-    salvage: bool = False,
-    on_start: Callable[[MediaInfo], None] = lambda info: None,
+    making: dict[str, Any] | None = None,
+    on_start: Callable[[MediaInfo, int], None] = lambda info, resumed_at: None,
     on_frame: Callable[[], None] = lambda: None,
+    on_note: Callable[[str], None] = lambda text: None,
 ) -> Done:
     """Run one job to its end; nothing is left under the target names if it does not get there.
 
     stream: one that delivers results_for([job], background), over background.over. background: None keeps the
-    foreground with its alpha. audio: copy the sound. salvage: step over damage in the source. on_start, on_frame:
-    called with the source's info, and per frame done.
+    foreground with its alpha. making: what the result depends on that the job and the wish do not tell, for checkpoints.
+    on_start, on_frame, on_note: called with the source's info and the number of frames already done, per frame done, and
+    with what else people should know.
     Raises MediaError for the files, BackendError for the device.
     """
     started = time.perf_counter()
     stream.reset()
-    frames_done = 0
     with ExitStack() as stack:
-        reader = stack.enter_context(open_reader(job.source, salvage=salvage))
-        info = reader.info
-        on_start(info)
-        outputs = _open_outputs(stack, job, info, background, sound=audio)
-        depth = queue_depth(info.width * info.height * _BYTES_PER_PIXEL)
-        encoder = stack.enter_context(Sink(_encode, depth))
-        painter: Sink[tuple[Frame, Matte]] = stack.enter_context(
-            Sink(lambda item: encoder.put(_paint(outputs, *item)), depth)
+        reader = stack.enter_context(
+            open_reader(
+                job.source,
+                cut=wish.cut,
+                fps=wish.fps,
+                salvage=wish.salvage,
+                hardware=wish.hardware,
+                sequence=job.source.is_dir(),
+            )
         )
-        frames = stack.enter_context(Feed(reader, depth))
-        placed = stack.enter_context(Feed(_placed(frames, background), depth))
-        for frame, matte in stack.enter_context(closing(in_flight(stream, placed))):
-            painter.put((frame, matte))
-            frames_done += 1
-            on_frame()
-    left_out = ", ".join(output.writer.left_out for output in outputs if output.writer.left_out)
-    return Done(job, info, frames_done, time.perf_counter() - started, reader.damage, left_out)
+        outputs = plan_outputs(job, reader.info, wish.storing, transparent=background is None)
+        renderer = Renderer(stream, background, reader.info, on_frame)
+        for note in (reader.note, *(f"{output.path} is {output.note}" for output in outputs if output.note)):
+            if note:
+                on_note(note)
+        if reader.info.was_hdr:
+            on_note("HDR, mapped to the colours of an ordinary screen (BT.709)")
+        if wish.resume and reader.info.is_video:
+            checkpoints = Checkpoints(job.checkpoints, {**(making or {}), **_making(job, wish, stream, outputs)})
+            if checkpoints.anew:
+                on_note(f"starts anew ({checkpoints.anew})")
+            resumed_at = checkpoints.frames
+            for output in outputs:
+                output.check(sound=wish.audio)
+            on_start(reader.info, resumed_at)
+            _make_segments(renderer, stream, reader, outputs, checkpoints)
+            left_out, frames = _join(outputs, checkpoints, wish.audio), checkpoints.frames
+            checkpoints.clear()
+        else:
+            resumed_at = 0
+            on_start(reader.info, 0)
+            writers = [stack.enter_context(output.open(sound=wish.audio)) for output in outputs]
+            with renderer.placed(reader) as placed:
+                outlets = [(output.paint, writer) for output, writer in zip(outputs, writers, strict=True)]
+                frames = renderer.render(placed, outlets).frames
+            left_out = _left_out(writers)
+    seconds = time.perf_counter() - started
+    if left_out:
+        on_note(f"{job.targets[0]} goes without {left_out}")
+    return Done(job, reader.info, frames, resumed_at, seconds, reader.damage, left_out)
 
 
-def in_flight(
-    stream: MattingStream, placed: Iterable[tuple[Frame, np.ndarray | None]]
-) -> Generator[tuple[Frame, Matte], None, None]:
-    """From frames with their backgrounds, frames with their mattes, in order, keeping every slot of the stream busy.
-
-    However it ends, nothing is left in flight.
-    """
-    waiting: deque[Frame] = deque()
-    try:
-        for frame, background in placed:
-            if len(waiting) == stream.slots:
-                yield waiting.popleft(), stream.collect()
-            stream.submit(frame.image, background)
-            waiting.append(frame)
-        while waiting:
-            yield waiting.popleft(), stream.collect()
-    finally:
-        while stream.in_flight:
-            with suppress(BackendError):
-                stream.collect()
-
-
-def _placed(frames: Iterable[Frame], background: Background | None) -> Iterator[tuple[Frame, np.ndarray | None]]:
-    for frame in frames:
-        yield frame, None if background is None else background.behind(frame)
+def _make_segments(
+    renderer: Renderer, stream: MattingStream, reader: Reader, outputs: list[Output], checkpoints: Checkpoints
+) -> None:
+    """All that are missing, each from where the one before has ended."""
+    frames: Iterator[Frame] = iter(reader)
+    if checkpoints.segments:
+        frames = reader.frames_from(checkpoints.segments[-1].last)
+        next(frames)
+        stream.recall(checkpoints.memory())
+    with renderer.placed(frames) as placed:
+        while (first := next(placed, None)) is not None:
+            with checkpoints.next_segment() as draft:
+                with ExitStack() as stack:
+                    outlets = [
+                        (output.paint, stack.enter_context(output.open_part(draft.folder, first[0].pts)))
+                        for output in outputs
+                    ]
+                    done = renderer.render(chain([first], islice(placed, SEGMENT_FRAMES - 1)), outlets)
+                assert done.last is not None
+                draft.finish(done.frames, done.first_pts, Mark.of(done.last), stream.memory())
 
 
-@dataclass(frozen=True)
-class _Output:
-    writer: Writer
-    paint: Callable[[Matte], np.ndarray]
+def _join(outputs: list[Output], checkpoints: Checkpoints, audio: bool) -> str:
+    """The results of their parts; tells what was left out."""
+    with ExitStack() as stack:
+        writers = [stack.enter_context(output.open(sound=audio)) for output in outputs]
+        for segment in checkpoints.segments:
+            for output, writer in zip(outputs, writers, strict=True):
+                writer.append(output.part(segment.folder), segment.first_pts)
+        return _left_out(writers)
 
 
-def _open_outputs(
-    stack: ExitStack, job: Job, info: MediaInfo, background: Background | None, *, sound: bool
-) -> list[_Output]:
-    outputs = []
-
-    def add(path: Path, paint: Callable[[Matte], np.ndarray], **options: Any) -> None:
-        outputs.append(_Output(stack.enter_context(open_writer(path, info, **options)), paint))
-
-    if job.out is not None and background is not None:
-        add(job.out, lambda matte: matte.picture, tracks_from=job.source, sound=sound)
-    elif job.out is not None:
-        add(job.out, _cut_out, tracks_from=job.source, sound=sound, transparent=True)
-    if job.alpha is not None:
-        add(job.alpha, lambda matte: _to_grey(matte.alpha))
-    if job.deviation is not None:
-        add(job.deviation, lambda matte: _to_grey(matte.deviation))
-    return outputs
+def _making(job: Job, wish: Wish, stream: MattingStream, outputs: list[Output]) -> dict[str, Any]:
+    """What the result depends on, as far as it can be told here."""
+    told = asdict(wish)
+    told["cut"] = [str(wish.cut.start), str(wish.cut.duration)]
+    told["fps"] = str(wish.fps)
+    return {
+        "source": fingerprint(job.source),
+        "options": told,
+        "results": [[str(output.path.resolve()), repr(output.encoding)] for output in outputs],
+        "bundle": [stream.bundle.name, *(net.sha256 for net in stream.bundle.nets.values())],
+        "backend": stream.backend_note,
+        "version": [version("vmfm"), codecs_version()],
+    }
 
 
-def _paint(outputs: list[_Output], frame: Frame, matte: Matte) -> list[tuple[Writer, np.ndarray, Frame]]:
-    return [(output.writer, output.paint(matte), frame) for output in outputs]
+def fingerprint(path: Path) -> list[Any]:
+    """By which to notice that a file, or the files of a sequence, changed."""
+    files = list(pictures_of(path).values()) if is_sequence(path) else [path]
+    stats = [file.stat() for file in files]
+    return [
+        str(path.resolve()),
+        len(files),
+        sum(stat.st_size for stat in stats),
+        max(stat.st_mtime_ns for stat in stats),
+    ]
 
 
-def _encode(pictures: list[tuple[Writer, np.ndarray, Frame]]) -> None:
-    for writer, picture, frame in pictures:
-        writer.write(picture, frame)
-
-
-def _cut_out(matte: Matte) -> np.ndarray:
-    """(H, W, 4) uint8 RGBA: the foreground's own colours, and alpha."""
-    return np.dstack([estimate_foreground(matte.frame, matte.alpha), _to_grey(matte.alpha)])
-
-
-def _to_grey(values: np.ndarray) -> np.ndarray:
-    """[0, 1] to uint8."""
-    return np.rint(values * 255).astype(np.uint8)
+def _left_out(writers: list[Writer]) -> str:
+    return ", ".join(writer.left_out for writer in writers if writer.left_out)

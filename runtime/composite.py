@@ -163,7 +163,7 @@ def _to_uint8(x: np.ndarray) -> np.ndarray:
     return np.clip(np.rint(x), 0, 255).astype(np.uint8)
 
 
-def _srgb_to_linear(x: np.ndarray) -> np.ndarray:
+def srgb_to_linear(x: np.ndarray) -> np.ndarray:
     return np.where(x <= 0.04045, x / 12.92, ((x + 0.055) / 1.055) ** 2.4)
 
 
@@ -173,7 +173,7 @@ def _linear_to_srgb(x: np.ndarray) -> np.ndarray:
 
 
 _IDENTITY = np.arange(256, dtype=np.float32)
-_LINEAR = _srgb_to_linear(_IDENTITY / 255).astype(np.float32)
+_LINEAR = srgb_to_linear(_IDENTITY / 255).astype(np.float32)
 
 
 def _check(frame: np.ndarray, alpha: np.ndarray) -> None:

@@ -25,13 +25,14 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def filling(folder: Path) -> Iterator[Path]:
-    """A temporary sibling folder; its files move into `folder` when the block ends well and vanish when it does not.
+def filling(folder: Path, pattern: str | None = None) -> Iterator[Path]:
+    """A temporary folder; its files move into `folder` when the block ends well and vanish when it does not.
 
-    Files that `folder` holds under other names stay.
+    Files that `folder` holds under other names stay. The temporary one lies beside it, or in it where a pattern tells
+    what is filled in, because several may fill one folder.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = _partial(folder)
+    partial = _partial(folder / pattern if pattern else folder)
+    partial.parent.mkdir(parents=True, exist_ok=True)
     partial.mkdir()
     try:
         yield partial

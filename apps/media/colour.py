@@ -57,3 +57,6 @@ class Colour:
         if frame.color_trc not in (0, _UNSPECIFIED):
             colour = replace(colour, transfer=int(frame.color_trc))
         return colour
+
+
+SDR = Colour(_H273[Colorspace.ITU709], int(ColorPrimaries.BT709), int(ColorTrc.BT709))  # of an ordinary screen

@@ -12,11 +12,13 @@ _LEAP_SECONDS = 1
 
 
 @contextmanager
-def open_container(path: Path) -> Iterator["av.container.InputContainer"]:
-    """Raises ReadError where it cannot be opened."""
+def open_container(
+    path: Path, accelerator: "av.codec.hwaccel.HWAccel | None" = None
+) -> Iterator["av.container.InputContainer"]:
+    """accelerator: what is to decode, if not the CPU. Raises ReadError where it cannot be opened."""
     try:
         # Absolute, because libav takes `concat:x.mp4` for an address.
-        container = av.open(str(path.absolute()), metadata_errors="replace")
+        container = av.open(str(path.absolute()), metadata_errors="replace", hwaccel=accelerator)
     except (OSError, av.FFmpegError) as error:
         raise ReadError(f"{path} cannot be read as a video: {error.strerror or error}") from error
     with container:

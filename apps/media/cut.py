@@ -48,3 +48,14 @@ def parse_seconds(text: str) -> Fraction:
         raise ReadError(f"{text!r} is no time: wanted seconds (90.5) or HH:MM:SS (00:01:30.5)")
     hours, minutes, seconds = parts.groups()
     return int(hours or 0) * 3600 + int(minutes or 0) * 60 + Fraction(seconds)
+
+
+def parse_fps(text: str) -> Fraction:
+    """Pictures per second from 25, 23.976 or 24000/1001. Raises ReadError."""
+    try:
+        fps = Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        fps = Fraction(0)
+    if not 0 < fps <= 1000:
+        raise ReadError(f"{text!r} is no frame rate: wanted pictures per second, such as 25 or 24000/1001")
+    return fps

@@ -16,8 +16,9 @@ _ISO = (".mp4", ".m4v", ".mov")
 class Storing:
     """What people may choose beyond a name; what is None follows from the name.
 
-    codec: of the result, a key of CODECS. quality: of codecs that lose something, 0 (best) to 51, as x264's CRF counts.
-    depth: bits per channel, 8, 10 or 16. premultiplied: cut-outs hold colours times alpha. hardware: encode on the GPU
+    codec: of the result, a key of CODECS; mattes go by their names alone. quality: of codecs that lose something, 0 (best)
+    to 51, as x264's CRF counts. depth: bits per channel, 8, 10 or 16, or the next lower that the format has.
+    premultiplied: cut-outs hold colours times alpha. hardware: encode on the GPU
     where one can.
     """
 
@@ -156,9 +157,8 @@ def choose_encoding(suffix: str, content: Content, storing: Storing) -> Encoding
     if formats is None:
         able = [other for other, row in CODECS.items() if content in row.pixels]
         raise WriteError(f"{name} holds no transparency: give --background, or --codec {_or(able)}")
-    pixel_format = formats.get(storing.depth or next(iter(formats)))
-    if pixel_format is None:
-        raise WriteError(f"{name} in {suffix} files has {_or(formats)} bits for a {content} here, not {storing.depth}")
+    fitting = [depth for depth in formats if storing.depth is None or depth <= storing.depth] or [min(formats)]
+    pixel_format = formats[fitting[0] if storing.depth is None else max(fitting)]
     quality = codec.usual_quality if storing.quality is None else storing.quality
 
     def told(encoder: Encoder) -> Encoding:

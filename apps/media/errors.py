@@ -17,6 +17,10 @@ class WriteError(MediaError):
     """An output cannot be written: it exists, the disk is full, its kind cannot hold the content."""
 
 
+class NoSpaceError(WriteError):
+    """An output cannot be written because the disk, or the user's share of it, is full."""
+
+
 @contextmanager
 def write_errors(path: Path) -> Iterator[None]:
     """Turn what the system and libav raise while writing `path` into one WriteError."""
@@ -26,5 +30,5 @@ def write_errors(path: Path) -> Iterator[None]:
         raise
     except (OSError, av.FFmpegError) as error:
         if error.errno in (ENOSPC, EDQUOT, EFBIG):
-            raise WriteError(f"no space left for {path}: free some space, or choose another place for it") from error
+            raise NoSpaceError(f"no space left for {path}: free some space, or choose another place for it") from error
         raise WriteError(f"cannot write {path}: {error.strerror or error}") from error

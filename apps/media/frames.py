@@ -36,7 +36,7 @@ class Mark:
 
     @classmethod
     def of(cls, frame: Frame) -> Self:
-        return cls(frame.index, frame.pts, zlib.crc32(np.ascontiguousarray(frame.image)))
+        return cls(frame.index, frame.pts, zlib.crc32(np.ascontiguousarray(frame.image).data))
 
     def check(self, frame: Frame | None, path: Path) -> Frame:
         """The frame, if it is the marked one. Raises ReadError."""

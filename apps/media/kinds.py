@@ -55,3 +55,8 @@ def is_sequence(path: Path) -> bool:
 def is_still(path: Path) -> bool:
     """One image."""
     return is_image(path) and not is_pattern(path)
+
+
+def numbered(pattern: Path, number: int) -> Path:
+    """The file of a pattern."""
+    return pattern.with_name(NUMBER.sub(lambda place: f"{number:0{place[1] or 0}d}", pattern.name, count=1))

@@ -9,12 +9,7 @@ from vmfm.apps.media.cut import WHOLE, Cut
 from vmfm.apps.media.errors import ReadError
 from vmfm.apps.media.frames import Frame, Mark, MediaInfo
 from vmfm.apps.media.images import read_image
-from vmfm.apps.media.kinds import NUMBER, is_image
-
-
-def numbered(pattern: Path, number: int) -> Path:
-    """The file of a pattern."""
-    return pattern.with_name(NUMBER.sub(lambda place: f"{number:0{place[1] or 0}d}", pattern.name, count=1))
+from vmfm.apps.media.kinds import NUMBER, is_image, numbered
 
 
 def stem(sequence: Path) -> str:

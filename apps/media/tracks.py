@@ -1,7 +1,7 @@
 """The sound and the subtitles of a file, passed on packet by packet, never decoded."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 
@@ -9,6 +9,7 @@ import av
 from vmfm.apps.media.container import Clock, open_container
 from vmfm.apps.media.errors import ReadError, WriteError
 
+Span = tuple[Fraction, Fraction | None]  # in seconds from where the file begins; None: to its end
 _KEPT_WORDS = ("language", "title", "handler_name")
 
 
@@ -25,16 +26,18 @@ class Tracks:
         streams: "list[av.stream.Stream]",
         target: "av.container.OutputContainer",
         left_out: str,
+        span: Span,
     ) -> None:
         self.left_out = left_out
         self._target = target
         self._streams = {stream.index: _add_like(stream, target) for stream in streams}
         self._clocks = {stream.index: Clock(source, Fraction(stream.time_base)) for stream in streams}
+        self._begin, self._end = span
         self._packets = self._read(source, streams) if streams else iter(())
         self._held: av.Packet | None = None
 
     def copy_until(self, seconds: Fraction | None = None) -> None:
-        """Pass on the packets up to the given time, which counts from where the file begins, or all the rest."""
+        """Pass on the packets up to the given time, which counts from where the span begins, or all the rest."""
         while (packet := self._held or next(self._packets, None)) is not None:
             self._held = None
             if seconds is not None and packet.dts * packet.time_base > seconds:
@@ -44,26 +47,40 @@ class Tracks:
             self._target.mux(packet)
 
     def _read(self, source: "av.container.InputContainer", streams: "list[av.stream.Stream]") -> Iterator["av.Packet"]:
-        """The packets with times that a file can hold: known ones, which grow by track."""
+        """The packets of the span, with times that a file can hold: known ones, which grow by track."""
+        running = {stream.index for stream in streams}
         try:
+            if self._begin:
+                self._search(source)
             for packet in source.demux(streams):
                 if packet.size:
                     lag = packet.pts - packet.dts if packet.pts is not None and packet.dts is not None else 0
                     told = packet.dts if packet.dts is not None else packet.pts
-                    packet.dts = self._clocks[packet.stream.index].place(told, packet.duration or 0)
+                    dts = self._clocks[packet.stream.index].place(told, packet.duration or 0)
+                    packet.dts = dts - round(self._begin / packet.time_base)
                     packet.pts = packet.dts + lag
-                    yield packet
+                    if self._end is not None and dts * packet.time_base >= self._end:
+                        running.discard(packet.stream.index)
+                        if not running:
+                            return
+                    elif not self._begin or dts * packet.time_base >= self._begin:
+                        yield packet
         except (OSError, av.FFmpegError):  # the pictures come by it, too: it is for their reader to judge
             self.left_out = self.left_out or "the sound and subtitles behind the damage"
+
+    def _search(self, source: "av.container.InputContainer") -> None:
+        """Spares reading what is before the span, where the file lets itself be searched."""
+        with suppress(OSError, av.FFmpegError):
+            source.seek(int(self._begin * av.time_base) + max(0, source.start_time or 0))
 
 
 @contextmanager
 def copied_tracks(
-    source: Path | None, target: "av.container.OutputContainer", name: Path, *, sound: bool
+    source: Path | None, target: "av.container.OutputContainer", name: Path, span: Span, *, sound: bool
 ) -> Iterator[Tracks | None]:
     """The copier from `source` to `target`, called `name` in errors; None where there is no source.
 
-    sound: whether to copy that, too, and not the subtitles alone. Subtitles that the target cannot hold are left out.
+    span: what is wanted of the source, cut between packets. sound: whether to copy that, too, and not the subtitles alone. Subtitles that the target cannot hold are left out.
     Raises WriteError for sound that the target cannot hold.
     """
     if source is None:
@@ -82,7 +99,7 @@ def copied_tracks(
         read = [stream for stream in container.streams.subtitles if _fits(stream, target)]
         lost = [_kind(stream) for stream in container.streams.subtitles if not _fits(stream, target)]
         left_out = f"the {' and '.join(sorted(set(lost)))} subtitles, which .mkv can hold" if lost else ""
-        yield Tracks(container, [*heard, *read], target, left_out)
+        yield Tracks(container, [*heard, *read], target, left_out, span)
 
 
 def _kind(stream: "av.stream.Stream") -> str:

@@ -12,7 +12,7 @@ from vmfm.apps.live import Worker
 from vmfm.apps.media.backgrounds import Background, open_background
 from vmfm.apps.media.frames import MediaInfo
 from vmfm.apps.media.kinds import is_image
-from vmfm.apps.recomposite import Done, recomposite, results_for
+from vmfm.apps.recomposite import Done, Wish, recomposite, results_for
 from vmfm.apps.session import FRAMES_IN_FLIGHT
 from vmfm.apps.studio.backdrops import TRANSPARENT
 from vmfm.apps.studio.errors import StudioError
@@ -69,7 +69,7 @@ class Order:
         if kind is None or kind.image != is_image(self.clip) or kind.transparent not in (None, transparent):
             raise StudioError(f"{self.clip.name} does not become {self.kind} over this background: choose another kind")
         path = str(self.folder / f"{self.clip.stem}-{kind.name}{kind.suffix}")
-        where = {kind.name if kind.name in ("alpha", "deviation") else "out": path}
+        where: dict[str, Any] = {kind.name if kind.name in ("alpha", "deviation") else "out": path}
         return plan_jobs([self.clip], Targets(**where, transparent=transparent, overwrite=True))[0]
 
 
@@ -126,7 +126,7 @@ class Export(Worker):
             self._open_stream(background) as stream,
         ):
             return recomposite(
-                self._job, stream, background, salvage=True, on_start=self._start, on_frame=self._advance
+                self._job, stream, background, Wish(salvage=True), on_start=self._start, on_frame=self._advance
             )
 
     def _open_stream(self, background: Background | None) -> MattingStream:
@@ -141,7 +141,7 @@ class Export(Worker):
             slots=FRAMES_IN_FLIGHT,
         )
 
-    def _start(self, info: MediaInfo) -> None:
+    def _start(self, info: MediaInfo, _: int) -> None:
         self._frames = info.frames
         self._stop_if_cancelled()
 

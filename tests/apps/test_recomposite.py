@@ -91,7 +91,7 @@ def test_an_unreadable_source_does_not_stop_the_others(vmfm, look, tmp_path):
     assert status == 1
     assert "good.png: 1 frame" in out
     assert "many/bad.mp4 cannot be read" in err.replace("\n", " ")
-    assert "1 of 2 inputs could not be read" in err
+    assert "1 of 2 inputs failed" in err
     assert [path.name for path in (tmp_path / "o").iterdir()] == ["good.png"]
 
 

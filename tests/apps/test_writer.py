@@ -3,6 +3,7 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
+from vmfm.apps.media.encodings import Storing, choose_encoding
 from vmfm.apps.media.errors import WriteError
 from vmfm.apps.media.frames import Frame, MediaInfo
 from vmfm.apps.media.reader import open_reader
@@ -88,12 +89,12 @@ def test_anamorphic_pixels_stay_anamorphic(make_video, tmp_path):
         assert container.streams.video[0].sample_aspect_ratio == Fraction(4, 3)
 
 
-@pytest.mark.parametrize("suffix", [".mov", ".webm"])
+@pytest.mark.parametrize("suffix", [".mov", ".webm", ".mkv"])
 def test_transparent_videos_keep_alpha(tmp_path, suffix):
     rgba = np.zeros((48, 64, 4), np.uint8)
     rgba[..., 0], rgba[:, 32:, 3], rgba[:24, 32:, 3] = 200, 255, 128
     path = tmp_path / f"out{suffix}"
-    with open_writer(path, MediaInfo(64, 48, is_video=True), transparent=True) as writer:
+    with open_writer(path, MediaInfo(64, 48, is_video=True), choose_encoding(suffix, "cut-out", Storing())) as writer:
         for index in range(5):
             writer.write(rgba, Frame(rgba, index, index, 1))
     with av.open(str(path)) as container:
