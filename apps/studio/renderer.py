@@ -52,7 +52,7 @@ class Renderer:
         opening = not self._nets.are_ready(wish.choice)
         if opening:
             self._emit({"type": "busy", "text": "Readying the nets …"})
-            self._emit(pack(self._facts(frame, wish), {"input": lambda: frame.image}, wish.width))
+            self._emit(pack({**self._facts(frame, wish), "early": True}, {"input": lambda: frame.image}, wish.width))
         is_new = frame is not self._frame
         try:
             matte = self._matte(frame, wish)

@@ -37,6 +37,7 @@ const heard = {
   hello(event) {
     hello = event;
     $("limit").textContent = size(event.limit_bytes);
+    if (event.patches % $("patches").step) $("patches").step = 1;
     setSlider($("patches"), event.patches);
     sayLook();
     chooseBackground();
@@ -67,12 +68,11 @@ async function show(packed) {
   const pictures = await Promise.all(parts.map(async ([view, jpeg]) => [view, await createImageBitmap(jpeg)]));
   if (facts.camera === Boolean(camera)) {
     for (const [view, picture] of pictures) draw(view, picture);
-    for (const pane of document.querySelectorAll("figure")) if (pictures.length > 1) pane.classList.remove("stale");
-    $("panes").dataset.drawn = `${facts.camera ? "camera" : facts.index} ${facts.patches} ${facts.steady}`;
+    if (!facts.early) $("panes").dataset.drawn = `${facts.camera ? "camera" : facts.index} ${facts.patches} ${facts.steady}`;
     if (!facts.camera && !scrubbing) setPosition(facts.seconds);
     $("speed").textContent = facts.fps ? `${facts.fps.toFixed(1)} fps · ${facts.ms} ms` : "";
   }
-  if (facts.camera && pictures.length) shotPending = false;
+  if (facts.camera && !facts.early) shotPending = false;
   say({ do: "shown" });
 }
 
