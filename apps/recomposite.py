@@ -1,7 +1,7 @@
 """One source through the nets and out again, in one go or in segments that an interrupted run can go on from."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
@@ -20,7 +20,7 @@ from vmfm.apps.media.frames import Frame, Mark, MediaInfo
 from vmfm.apps.media.kinds import is_sequence
 from vmfm.apps.media.reader import USUAL_FPS, Reader, open_reader
 from vmfm.apps.media.sequences import pictures_of
-from vmfm.apps.media.writer import Writer
+from vmfm.apps.media.writer import Joiner, Writer
 from vmfm.apps.outputs import Output, plan_outputs
 from vmfm.apps.rendering import Renderer
 from vmfm.runtime import MattingStream, Result
@@ -113,28 +113,34 @@ def recomposite(
         if reader.info.was_hdr:
             on_note("HDR, mapped to the colours of an ordinary screen (BT.709)")
         if wish.resume and reader.info.is_video:
+            for output in outputs:
+                output.check(sound=wish.audio)
             checkpoints = Checkpoints(job.checkpoints, {**(making or {}), **_making(job, wish, stream, outputs)})
             if checkpoints.anew:
                 on_note(f"starts anew ({checkpoints.anew})")
             resumed_at = checkpoints.frames
-            for output in outputs:
-                output.check(sound=wish.audio)
             on_start(reader.info, resumed_at)
             _make_segments(renderer, stream, reader, outputs, checkpoints)
-            left_out, frames = _join(outputs, checkpoints, wish.audio), checkpoints.frames
+            frames, left_out = checkpoints.frames, _join(outputs, checkpoints, wish.audio)
             checkpoints.clear()
         else:
             resumed_at = 0
             on_start(reader.info, 0)
-            writers = [stack.enter_context(output.open(sound=wish.audio)) for output in outputs]
-            with renderer.placed(reader) as placed:
-                outlets = [(output.paint, writer) for output, writer in zip(outputs, writers, strict=True)]
-                frames = renderer.render(placed, outlets).frames
-            left_out = _left_out(writers)
+            frames, left_out = _make_at_once(renderer, reader, outputs, wish.audio)
     seconds = time.perf_counter() - started
     if left_out:
         on_note(f"{job.targets[0]} goes without {left_out}")
     return Done(job, reader.info, frames, resumed_at, seconds, reader.damage, left_out)
+
+
+def _make_at_once(renderer: Renderer, reader: Reader, outputs: list[Output], audio: bool) -> tuple[int, str]:
+    """How many frames there were, and what was left out."""
+    with ExitStack() as stack:
+        writers = [stack.enter_context(output.open(sound=audio)) for output in outputs]
+        with renderer.placed(reader) as placed:
+            outlets = [(output.paint, writer) for output, writer in zip(outputs, writers, strict=True)]
+            done = renderer.render(placed, outlets)
+    return done.frames, _left_out(writers)
 
 
 def _make_segments(
@@ -162,11 +168,11 @@ def _make_segments(
 def _join(outputs: list[Output], checkpoints: Checkpoints, audio: bool) -> str:
     """The results of their parts; tells what was left out."""
     with ExitStack() as stack:
-        writers = [stack.enter_context(output.open(sound=audio)) for output in outputs]
+        joiners = [stack.enter_context(output.join(sound=audio)) for output in outputs]
         for segment in checkpoints.segments:
-            for output, writer in zip(outputs, writers, strict=True):
-                writer.append(output.part(segment.folder), segment.first_pts)
-        return _left_out(writers)
+            for output, joiner in zip(outputs, joiners, strict=True):
+                joiner.append(output.part(segment.folder), segment.first_pts)
+    return _left_out(joiners)
 
 
 def _making(job: Job, wish: Wish, stream: MattingStream, outputs: list[Output]) -> dict[str, Any]:
@@ -196,5 +202,5 @@ def fingerprint(path: Path) -> list[Any]:
     ]
 
 
-def _left_out(writers: list[Writer]) -> str:
+def _left_out(writers: Sequence[Writer | Joiner]) -> str:
     return ", ".join(writer.left_out for writer in writers if writer.left_out)

@@ -2,14 +2,19 @@
 
 import os
 import shutil
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+_LONG = 48  # characters, of up to four bytes each
+
 
 def _partial(path: Path) -> Path:
-    # The suffix stays, because libav and OpenCV choose the format by it.
-    return path.with_name(f".{path.stem}.partial-{os.getpid()}{path.suffix}")
+    # The suffix stays, because libav and OpenCV choose the format by it; of a long name, which could not be any longer,
+    # the beginning and what tells it from others does.
+    stem = path.stem if len(path.stem) < _LONG else f"{path.stem[:_LONG]}~{zlib.crc32(os.fsencode(path.stem)):08x}"
+    return path.with_name(f".{stem}.partial-{os.getpid()}{path.suffix}")
 
 
 @contextmanager

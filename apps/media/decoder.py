@@ -12,6 +12,7 @@ from av.codec.hwaccel import HWAccel, hwdevices_available
 from vmfm.apps.media.container import Clock, open_container
 from vmfm.apps.media.errors import ReadError
 
+_MOST_PIXELS = 2**26  # 8192 x 8192: a header of some bytes can claim many times that
 _GPUS = ("cuda", "videotoolbox", "d3d11va", "vaapi", "qsv")  # by libav's names, the first that works
 
 
@@ -102,6 +103,7 @@ class Decoder:
         self.container = self._stack.enter_context(open_container(self.path, accelerator))
         self.stream = self._choose_stream()
         self.stream.thread_type = "AUTO"
+        self.stream.codec_context.options = {"max_pixels": str(_MOST_PIXELS)}  # of pictures that grow on the way
         self.time_base = Fraction(self.stream.time_base)
         self.fps = Fraction(self.stream.average_rate or self.stream.guessed_rate or 25)
         self.usual_duration = max(1, round(1 / (self.fps * self.time_base)))
@@ -126,6 +128,9 @@ class Decoder:
         # libav takes any text for a terminal recording.
         if not streams or self.container.format.name == "tty":
             raise ReadError(f"{self.path} is not a video")
+        width, height = streams[0].width, streams[0].height
+        if width * height > _MOST_PIXELS:
+            raise ReadError(f"{self.path} says that it is {width}x{height}: scale it down first")
         return streams[0]
 
     def _decode(self) -> Iterator["av.VideoFrame"]:

@@ -1,5 +1,6 @@
 """What goes wrong with files, told from the user's side: the input or the output."""
 
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from errno import EDQUOT, EFBIG, ENOSPC
@@ -11,6 +12,20 @@ from vmfm.runtime.errors import MediaError
 
 class ReadError(MediaError):
     """An input is missing, of an unknown kind, damaged or empty."""
+
+
+def check_is_file(path: Path) -> None:
+    """Raises ReadError for what is missing, and for what would be waited for in vain: folders, pipes, devices."""
+    try:
+        kind = path.stat().st_mode
+    except FileNotFoundError as error:
+        raise ReadError(f"{path} does not exist") from error
+    except OSError as error:
+        raise ReadError(f"cannot read {path}: {error.strerror}") from error
+    if stat.S_ISDIR(kind):
+        raise ReadError(f"{path} is a folder, where one video or image was wanted")
+    if not stat.S_ISREG(kind):
+        raise ReadError(f"{path} is neither a file nor a folder")
 
 
 class WriteError(MediaError):

@@ -8,7 +8,7 @@ from pathlib import Path
 import av
 import cv2
 import numpy as np
-from vmfm.apps.media.errors import ReadError, WriteError, write_errors
+from vmfm.apps.media.errors import ReadError, WriteError, check_is_file, write_errors
 
 _MOST_PIXELS = 2**28  # 16384 x 16384: a file of some kB can claim many times that, and would be unpacked
 _PNG_SIZE = re.compile(rb"\x89PNG\r\n\x1a\n....IHDR(.{4})(.{4})", re.DOTALL)
@@ -20,6 +20,7 @@ def read_image(path: Path) -> np.ndarray:
 
     Raises ReadError where the file is missing, cut short or not an image.
     """
+    check_is_file(path)
     try:
         data = path.read_bytes()
     except OSError as error:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from vmfm.apps.media.cut import WHOLE, Cut
-from vmfm.apps.media.errors import ReadError
+from vmfm.apps.media.errors import check_is_file
 from vmfm.apps.media.frames import Frame, Mark, MediaInfo
 from vmfm.apps.media.images import read_image
 from vmfm.apps.media.kinds import is_image, is_pattern
@@ -55,10 +55,7 @@ def open_reader(
     if is_pattern(path) or (sequence and path.is_dir()):
         yield SequenceReader(path, fps=fps, cut=cut, salvage=salvage)
         return
-    if not path.exists():
-        raise ReadError(f"{path} does not exist")
-    if path.is_dir():
-        raise ReadError(f"{path} is a folder, where one video or image was wanted")
+    check_is_file(path)
     if is_image(path):
         yield ImageReader(path)
         return

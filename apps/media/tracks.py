@@ -17,7 +17,6 @@ class Tracks:
     """Copies tracks of one open container to another.
 
     It reads on its own, apart from the pictures, so that nothing piles up in memory while frames are slow.
-    left_out: what could not be passed on, for people; empty where all could.
     """
 
     def __init__(
@@ -25,16 +24,22 @@ class Tracks:
         source: "av.container.InputContainer",
         streams: "list[av.stream.Stream]",
         target: "av.container.OutputContainer",
-        left_out: str,
+        lost: list[str],
         span: Span,
     ) -> None:
-        self.left_out = left_out
+        """lost: what of the source is not among the streams, for people."""
+        self._lost = lost
         self._target = target
         self._streams = {stream.index: _add_like(stream, target) for stream in streams}
         self._clocks = {stream.index: Clock(source, Fraction(stream.time_base)) for stream in streams}
         self._begin, self._end = span
         self._packets = self._read(source, streams) if streams else iter(())
         self._held: av.Packet | None = None
+
+    @property
+    def left_out(self) -> str:
+        """What could not be passed on, for people; empty where all could."""
+        return " and ".join(dict.fromkeys(self._lost))
 
     def copy_until(self, seconds: Fraction | None = None) -> None:
         """Pass on the packets up to the given time, which counts from where the span begins, or all the rest."""
@@ -44,7 +49,10 @@ class Tracks:
                 self._held = packet
                 return
             packet.stream = self._streams[packet.stream.index]
-            self._target.mux(packet)
+            try:
+                self._target.mux(packet)
+            except (av.error.InvalidDataError, av.error.ArgumentError):
+                self._lost.append("damaged pieces of its sound and subtitles")
 
     def _read(self, source: "av.container.InputContainer", streams: "list[av.stream.Stream]") -> Iterator["av.Packet"]:
         """The packets of the span, with times that a file can hold: known ones, which grow by track."""
@@ -66,7 +74,7 @@ class Tracks:
                     elif not self._begin or dts * packet.time_base >= self._begin:
                         yield packet
         except (OSError, av.FFmpegError):  # the pictures come by it, too: it is for their reader to judge
-            self.left_out = self.left_out or "the sound and subtitles behind the damage"
+            self._lost.append("its sound and subtitles behind the damage")
 
     def _search(self, source: "av.container.InputContainer") -> None:
         """Spares reading what is before the span, where the file lets itself be searched."""
@@ -80,13 +88,15 @@ def copied_tracks(
 ) -> Iterator[Tracks | None]:
     """The copier from `source` to `target`, called `name` in errors; None where there is no source.
 
-    span: what is wanted of the source, cut between packets. sound: whether to copy that, too, and not the subtitles alone. Subtitles that the target cannot hold are left out.
+    span: what is wanted of the source, cut between packets. sound: whether to copy that, too, and not the subtitles alone.
+    Subtitles that the target cannot hold are left out.
     Raises WriteError for sound that the target cannot hold.
     """
     if source is None:
         yield None
         return
     with open_container(source) as container:
+        lost = []
         heard = list(container.streams.audio) if sound else []
         for stream in heard:
             if stream.codec_context is None:
@@ -96,10 +106,12 @@ def copied_tracks(
                     f"{name.suffix} files cannot hold the {_kind(stream)} sound of {source}: name the output .mkv, "
                     "or pass --no-audio"
                 )
+            if not stream.codec_context.sample_rate:  # its packets are damaged or missing
+                lost.append("sound that tells nothing of itself")
         read = [stream for stream in container.streams.subtitles if _fits(stream, target)]
-        lost = [_kind(stream) for stream in container.streams.subtitles if not _fits(stream, target)]
-        left_out = f"the {' and '.join(sorted(set(lost)))} subtitles, which .mkv can hold" if lost else ""
-        yield Tracks(container, [*heard, *read], target, left_out, span)
+        lost += [f"its {_kind(s)} subtitles, which .mkv can hold" for s in container.streams.subtitles if s not in read]
+        streams = [*(stream for stream in heard if stream.codec_context.sample_rate), *read]
+        yield Tracks(container, streams, target, lost, span)
 
 
 def _kind(stream: "av.stream.Stream") -> str:

@@ -1,6 +1,5 @@
 """Frames into a video, an image or numbered images; complete under the final name, or not there at all."""
 
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +15,8 @@ from vmfm.apps.media.errors import write_errors
 from vmfm.apps.media.frames import Frame, MediaInfo
 from vmfm.apps.media.images import write_image
 from vmfm.apps.media.kinds import WRITABLE_VIDEO_SUFFIXES, is_pattern, numbered
-from vmfm.apps.media.tracks import copied_tracks
+from vmfm.apps.media.tracks import Tracks, copied_tracks
+from vmfm.apps.media.video_joiner import VideoJoiner
 from vmfm.apps.media.video_writer import VideoWriter
 
 _CONTAINER_OPTIONS = {suffix: {"movflags": "+faststart"} for suffix in (".mp4", ".m4v", ".mov")}
@@ -33,6 +33,12 @@ class Writer(Protocol):
 
         uint8, or uint16 where that is what is stored, or float32 light for .exr.
         """
+
+
+class Joiner(Protocol):
+    @property
+    def left_out(self) -> str:
+        """As of a writer."""
 
     def append(self, part: Path, starts_at: int) -> None:
         """Add what open_part() made from the frame at `starts_at` on, as it is. The part may be used up."""
@@ -57,12 +63,7 @@ def open_writer(
     with write_errors(path):
         if path.suffix.lower() in WRITABLE_VIDEO_SUFFIXES:
             encoding = encoding or choose_encoding(path.suffix, "picture", Storing())
-            options = _CONTAINER_OPTIONS.get(path.suffix.lower(), {})
-            with (
-                replacing(path) as partial,
-                av.open(str(partial), "w", options=options) as container,
-                copied_tracks(tracks_from, container, path, info.span, sound=sound) as tracks,
-            ):
+            with _open_video(path, info, tracks_from, sound) as (container, tracks):
                 writer = VideoWriter(container, info, encoding, tracks)
                 yield writer
                 writer.finish()
@@ -70,13 +71,29 @@ def open_writer(
             with replacing(path) as partial:
                 yield ImageWriter(partial)
         else:
-            with filling(path.parent, path.name) if is_pattern(path) else filling(path) as partial:
-                yield FolderWriter(partial / (path.name if is_pattern(path) else _NUMBERED))
+            with _open_folder(path) as folder:
+                yield folder
+
+
+@contextmanager
+def open_joined(
+    path: Path, info: MediaInfo, *, tracks_from: Path | None = None, sound: bool = True
+) -> Iterator[Joiner]:
+    """Like open_writer(), of a video or numbered images that come in parts."""
+    with write_errors(path):
+        if path.suffix.lower() in WRITABLE_VIDEO_SUFFIXES:
+            with _open_video(path, info, tracks_from, sound) as (container, tracks):
+                joiner = VideoJoiner(container, info, tracks)
+                yield joiner
+                joiner.finish()
+        else:
+            with _open_folder(path) as folder:
+                yield folder
 
 
 @contextmanager
 def open_part(path: Path, info: MediaInfo, encoding: Encoding | None, starts_at: int) -> Iterator[Writer]:
-    """A writer of frames, the first one at `starts_at`, for append() of a writer of the same kind."""
+    """A writer of frames, the first one at `starts_at`, whose result open_joined() takes."""
     with write_errors(path):
         if encoding is not None:
             with av.open(str(path), "w") as container:
@@ -86,6 +103,24 @@ def open_part(path: Path, info: MediaInfo, encoding: Encoding | None, starts_at:
         else:
             path.mkdir()
             yield FolderWriter(path / (path.name if is_pattern(path) else _NUMBERED))
+
+
+@contextmanager
+def _open_video(
+    path: Path, info: MediaInfo, tracks_from: Path | None, sound: bool
+) -> Iterator[tuple["av.container.OutputContainer", Tracks | None]]:
+    with (
+        replacing(path) as partial,
+        av.open(str(partial), "w", options=_CONTAINER_OPTIONS.get(path.suffix.lower(), {})) as container,
+        copied_tracks(tracks_from, container, path, info.span, sound=sound) as tracks,
+    ):
+        yield container, tracks
+
+
+@contextmanager
+def _open_folder(path: Path) -> Iterator["FolderWriter"]:
+    with filling(path.parent, path.name) if is_pattern(path) else filling(path) as partial:
+        yield FolderWriter(partial / (path.name if is_pattern(path) else _NUMBERED))
 
 
 def check_tracks(path: Path, info: MediaInfo, tracks_from: Path | None, *, sound: bool) -> None:
@@ -109,12 +144,9 @@ class ImageWriter:
     def write(self, image: np.ndarray, frame: Frame) -> None:
         write_image(self._path, image)
 
-    def append(self, part: Path, starts_at: int) -> None:
-        os.replace(part, self._path)
-
 
 class FolderWriter:
-    """Images named by the frames' numbers: 000000.png is the first frame of a video."""
+    """Images named by the frames' numbers: 000000.png is the first frame of a video. Takes parts, too."""
 
     left_out = ""
 
