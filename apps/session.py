@@ -12,7 +12,7 @@ from vmfm.apps.media.errors import NoSpaceError
 from vmfm.apps.media.logs import silence_codecs
 from vmfm.apps.recomposite import Done, Wish, fingerprint, recomposite, results_for
 from vmfm.apps.reports import JsonLines, Lines, Report, Tally
-from vmfm.runtime import MattingStream, MediaError, Over
+from vmfm.runtime import FrameError, MattingStream, MediaError, Over
 
 FRAMES_IN_FLIGHT = 3  # one in the nets, one refined and composited, one coming or going
 
@@ -36,8 +36,8 @@ class Settings:
 def run_jobs(jobs: list[Job], settings: Settings) -> bool:
     """Whether all went well. A job that cannot be done is told and does not stop the others, unless the disk is full.
 
-    Raises MediaError for a background, BundleError and BackendError for the nets; and MediaError where there is just one
-    job.
+    Raises MediaError for a background, BundleError and BackendError for the nets; and MediaError or FrameError where there
+    is just one job.
     """
     silence_codecs()
     report: Report = JsonLines() if settings.json else Lines()
@@ -61,7 +61,7 @@ def run_jobs(jobs: list[Job], settings: Settings) -> bool:
                 continue
             try:
                 done = _run(job, stream, background, settings, report)
-            except MediaError as error:
+            except (MediaError, FrameError) as error:
                 ends = len(jobs) == 1 or isinstance(error, NoSpaceError)
                 report.failed(job, str(error), ends=ends)
                 if ends:

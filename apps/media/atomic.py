@@ -14,7 +14,8 @@ def _partial(path: Path) -> Path:
     # The suffix stays, because libav and OpenCV choose the format by it; of a long name, which could not be any longer,
     # the beginning and what tells it from others does.
     stem = path.stem if len(path.stem) < _LONG else f"{path.stem[:_LONG]}~{zlib.crc32(os.fsencode(path.stem)):08x}"
-    return path.with_name(f".{stem}.partial-{os.getpid()}{path.suffix}")
+    # Absolute, because libav takes `concat:x.mp4` for an address.
+    return path.absolute().with_name(f".{stem}.partial-{os.getpid()}{path.suffix}")
 
 
 @contextmanager

@@ -128,6 +128,8 @@ class Decoder:
         # libav takes any text for a terminal recording.
         if not streams or self.container.format.name == "tty":
             raise ReadError(f"{self.path} is not a video")
+        if streams[0].codec_context is None:
+            raise ReadError(f"{self.path} is of a kind that cannot be decoded")
         width, height = streams[0].width, streams[0].height
         if width * height > _MOST_PIXELS:
             raise ReadError(f"{self.path} says that it is {width}x{height}: scale it down first")

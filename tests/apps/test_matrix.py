@@ -243,7 +243,7 @@ def test_sound_and_subtitles_are_copied_in_step(vmfm, make_video, look, tmp_path
         before = [track for track in before if track[0] != "audio"]
     if side.left_out:
         before = [track for track in before if track[0] != "subtitle"]
-        assert f"{side.target} goes without the {side.left_out} subtitles" in err
+        assert f"{side.target} goes without its {side.left_out} subtitles" in err
     assert [track[:3] for track in after] == [track[:3] for track in before]
     for (*_, seconds, data), (*_, kept_seconds, kept) in zip(before, after, strict=True):
         assert kept == data
