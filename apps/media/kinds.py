@@ -43,8 +43,9 @@ def is_video(path: Path) -> bool:
 
 
 def is_pattern(path: Path) -> bool:
-    """Whether it names numbered images: frame_%04d.png."""
-    return path.suffix.lower() in IMAGE_SUFFIXES | WRITABLE_IMAGE_SUFFIXES and NUMBER.search(path.name) is not None
+    """Whether it names numbered images: frame_%04d.png. A file that is really called so is itself."""
+    numbers = path.suffix.lower() in IMAGE_SUFFIXES | WRITABLE_IMAGE_SUFFIXES and NUMBER.search(path.name)
+    return bool(numbers) and not path.is_file()
 
 
 def is_sequence(path: Path) -> bool:
