@@ -89,6 +89,7 @@ class Export(Worker):
         self._job = order.plan()
         self._order, self._bundle, self._backend, self._emit = order, bundle, backend, emit
         self._frames: int | None = None
+        self._notes: list[str] = []
         self._count = 0
         self._told_seconds = 0.0
         self.is_running = True
@@ -116,7 +117,9 @@ class Export(Worker):
                 bytes=file.stat().st_size,
                 done=done.frames,
                 fps=round(done.fps, 1),
-                text=f"{done.damage}; what could be decoded is in" if done.damage else "",
+                text="; ".join(
+                    [*self._notes, *([f"{done.damage}: what could be decoded is in"] if done.damage else [])]
+                ),
             )
 
     def _run(self) -> Done:
@@ -126,7 +129,13 @@ class Export(Worker):
             self._open_stream(background) as stream,
         ):
             return recomposite(
-                self._job, stream, background, Wish(salvage=True), on_start=self._start, on_frame=self._advance
+                self._job,
+                stream,
+                background,
+                Wish(salvage=True),
+                on_start=self._start,
+                on_frame=self._advance,
+                on_note=self._notes.append,
             )
 
     def _open_stream(self, background: Background | None) -> MattingStream:

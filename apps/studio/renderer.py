@@ -100,7 +100,6 @@ class Renderer:
     def _facts(self, frame: Frame, wish: Wish) -> dict[str, Any]:
         return {
             "seconds": round(frame.seconds, 4),
-            "index": frame.index,
             "camera": wish.camera,
             "patches": wish.choice.patches,
             "steady": wish.choice.steady,

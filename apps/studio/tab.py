@@ -46,7 +46,7 @@ class Tab:
         return self
 
     async def __aexit__(self, *failure: object) -> None:
-        await run_in_threadpool(self._close)
+        await asyncio.shield(asyncio.to_thread(self._close))  # also where all that is awaited is cancelled
 
     def _close(self) -> None:
         self._export_held.close()

@@ -100,11 +100,12 @@ class Screen:
 
     def open(self, path):
         self.page.set_input_files("#file", path)
-        self.drawn(r"0 \d+ ")
+        self.drawn(0)
 
-    def drawn(self, facts):
-        """Waits for pictures: of the frame, with the K, and with the stabiliser on or off, as a pattern."""
-        expect(self.page.locator("#panes")).to_have_attribute("data-drawn", re.compile(f"^{facts}"), timeout=20_000)
+    def drawn(self, frame, facts=""):
+        """Waits for pictures of a frame, by its number; facts: with which K, and with the stabiliser on or off."""
+        pattern = re.compile(f"^{f'{frame / 24:.2f}' if frame != 'camera' else frame} {facts}")
+        expect(self.page.locator("#panes")).to_have_attribute("data-drawn", pattern, timeout=20_000)
         expect(self.page.locator(".stale")).to_have_count(0)
 
     def look(self, view):
@@ -175,7 +176,7 @@ def test_a_clip_that_is_dropped_is_seen_from_four_sides(screen, clip):
     screen.page.dispatch_event("#stage", "dragenter", {"dataTransfer": dragged})
     expect(screen.page.locator("#drop")).to_be_visible()
     screen.page.dispatch_event("#stage", "drop", {"dataTransfer": dragged})
-    screen.drawn("0 ")
+    screen.drawn(0)
     expect(screen.page.locator("#source")).to_contain_text("talk.mp4 · 160×96 · 24 fps")
     pictures = {view: screen.look(view) for view in ("input", "composite", "alpha", "deviation")}
     for view, picture in pictures.items():
@@ -206,7 +207,7 @@ def test_more_patches_are_refined_where_k_is_larger(screen, half):
     screen.open(half)
     screen.becomes("alpha", (HALF, HALF, HALF), x=0.25)
     screen.set_slider("#patches", 1024)
-    screen.drawn("0 1024 ")
+    screen.drawn(0, "1024 ")
     assert screen.pixel("alpha", x=0.25).max() < HALF / 2
     expect(screen.page.locator("#patches-out")).to_have_text("1024")
 
@@ -217,12 +218,12 @@ def test_the_stabiliser_holds_what_is_unsure(screen, half):
     for steady in ("true", "false"):
         if steady == "false":
             screen.page.locator("label.switch").click()
-            screen.drawn("1 0 false")
+            screen.drawn(1, "0 false")
             screen.page.keyboard.press("ArrowLeft")
-            screen.drawn("0 0 false")
+            screen.drawn(0, "0 false")
         before = screen.pixel("alpha", x=0.25)[0]
         screen.page.keyboard.press("ArrowRight")
-        screen.drawn(f"1 0 {steady}")
+        screen.drawn(1, f"0 {steady}")
         moved[steady] = abs(screen.pixel("alpha", x=0.25)[0] - before)
     assert moved["true"] < moved["false"]
 
@@ -230,16 +231,16 @@ def test_the_stabiliser_holds_what_is_unsure(screen, half):
 def test_playing_stepping_and_scrubbing(screen, clip):
     screen.open(clip)
     screen.page.keyboard.press("Space")
-    screen.drawn(f"{FRAMES - 1} ")
+    screen.drawn(FRAMES - 1)
     play = screen.page.locator("#play")
     expect(play).to_have_attribute("aria-label", "Play")
     expect(screen.page.locator("#time")).to_have_text("0:00.5 / 0:00.5")
     screen.page.keyboard.press("ArrowLeft")
-    screen.drawn(f"{FRAMES - 2} ")
+    screen.drawn(FRAMES - 2)
     screen.set_slider("#scrub", 0.26)
-    screen.drawn("6 ")
+    screen.drawn(6)
     screen.page.locator("#on").click()
-    screen.drawn("7 ")
+    screen.drawn(7)
 
 
 def test_one_view_alone_is_shown_larger(screen, make_video, tmp_path):
@@ -276,7 +277,7 @@ def test_an_export_is_the_clip_over_its_new_background(screen, clip, tmp_path):
 
 def test_the_camera(screen):
     screen.page.locator("#camera").click()
-    screen.drawn("camera ")
+    screen.drawn("camera")
     first = screen.look("input")
     assert np.ptp(first) > 100
     for _ in range(200):
