@@ -9,7 +9,15 @@ from vmfm.apps.media.codecs import working
 from vmfm.apps.media.encodings import Content, Encoding, Storing, choose_encoding
 from vmfm.apps.media.frames import MediaInfo
 from vmfm.apps.media.kinds import DEEP_IMAGE_SUFFIXES, WRITABLE_VIDEO_SUFFIXES, is_image
-from vmfm.apps.media.writer import Joiner, Writer, check_tracks, open_joined, open_part, open_writer
+from vmfm.apps.media.writer import (
+    Joiner,
+    Writer,
+    check_tracks,
+    open_joiner_into,
+    open_part,
+    open_writer_into,
+    reserve,
+)
 from vmfm.apps.painting import Paint, Samples, painter
 from vmfm.runtime import Result
 
@@ -26,11 +34,14 @@ class Output:
     tracks_from: Path | None
     note: str
 
-    def open(self, *, sound: bool) -> AbstractContextManager[Writer]:
-        return open_writer(self.path, self.info, self.encoding, tracks_from=self.tracks_from, sound=sound)
+    def reserve(self) -> AbstractContextManager[Path]:
+        return reserve(self.path, self.info)
 
-    def join(self, *, sound: bool) -> AbstractContextManager[Joiner]:
-        return open_joined(self.path, self.info, tracks_from=self.tracks_from, sound=sound)
+    def open(self, partial: Path, *, sound: bool) -> AbstractContextManager[Writer]:
+        return open_writer_into(partial, self.path, self.info, self.encoding, tracks_from=self.tracks_from, sound=sound)
+
+    def join(self, partial: Path, *, sound: bool) -> AbstractContextManager[Joiner]:
+        return open_joiner_into(partial, self.path, self.info, tracks_from=self.tracks_from, sound=sound)
 
     def check(self, *, sound: bool) -> None:
         """Raises WriteError now for what join() would complain about when all work is done."""

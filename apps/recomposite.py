@@ -134,9 +134,11 @@ def recomposite(
 
 
 def _make_at_once(renderer: Renderer, reader: Reader, outputs: list[Output], audio: bool) -> tuple[int, str]:
-    """How many frames there were, and what was left out."""
+    """How many frames there were, and what was left out. All places are reserved before any writer is opened, so that all
+    writers have ended well before the first result appears."""
     with ExitStack() as stack:
-        writers = [stack.enter_context(output.open(sound=audio)) for output in outputs]
+        places = [stack.enter_context(output.reserve()) for output in outputs]
+        writers = [stack.enter_context(o.open(place, sound=audio)) for o, place in zip(outputs, places, strict=True)]
         with renderer.placed(reader) as placed:
             outlets = [(output.paint, writer) for output, writer in zip(outputs, writers, strict=True)]
             done = renderer.render(placed, outlets)
@@ -168,7 +170,8 @@ def _make_segments(
 def _join(outputs: list[Output], checkpoints: Checkpoints, audio: bool) -> str:
     """The results of their parts; tells what was left out."""
     with ExitStack() as stack:
-        joiners = [stack.enter_context(output.join(sound=audio)) for output in outputs]
+        places = [stack.enter_context(output.reserve()) for output in outputs]
+        joiners = [stack.enter_context(o.join(place, sound=audio)) for o, place in zip(outputs, places, strict=True)]
         for segment in checkpoints.segments:
             for output, joiner in zip(outputs, joiners, strict=True):
                 joiner.append(output.part(segment.folder), segment.first_pts)

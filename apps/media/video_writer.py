@@ -1,5 +1,7 @@
 """A video that is encoded picture by picture."""
 
+from pathlib import Path
+
 import av
 import cv2
 import numpy as np
@@ -7,6 +9,7 @@ from av.codec.context import Flags
 from av.video.reformatter import ColorRange
 from vmfm.apps.media.colour import Colour
 from vmfm.apps.media.encodings import Encoding
+from vmfm.apps.media.errors import write_errors
 from vmfm.apps.media.frames import Frame, MediaInfo
 from vmfm.apps.media.pixels import PixelConverter
 from vmfm.apps.media.tracks import Tracks
@@ -26,14 +29,16 @@ class VideoWriter:
     def __init__(
         self,
         container: "av.container.OutputContainer",
+        name: Path,
         info: MediaInfo,
         encoding: Encoding,
         tracks: Tracks | None = None,
         *,
         part_from: int | None = None,
     ) -> None:
-        """part_from: of a part, to be joined with others, the time of its first frame."""
+        """name: in errors. part_from: of a part, to be joined with others, the time of its first frame."""
         self._container = container
+        self._name = name
         self._tracks = tracks
         self._time_base = info.time_base
         self._zero = zero_of_part(container, part_from or 0)
@@ -65,10 +70,11 @@ class VideoWriter:
         encoded = self._converter.convert(self._even(image))
         encoded.pts, encoded.duration, encoded.time_base = frame.pts - self._zero, frame.duration, self._time_base
         encoded.pict_type = 0  # the encoder chooses
-        self._mux(self._stream.encode(encoded))
         self._end = frame.pts - self._zero + frame.duration
-        if self._tracks is not None:
-            self._tracks.copy_until(frame.pts * self._time_base)
+        with write_errors(self._name):
+            self._mux(self._stream.encode(encoded))
+            if self._tracks is not None:
+                self._tracks.copy_until(frame.pts * self._time_base)
 
     def finish(self) -> None:
         self._mux(self._stream.encode(), last=True)

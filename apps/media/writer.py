@@ -56,48 +56,73 @@ def open_writer(
     """A writer for pictures of the size in `info`.
 
     encoding: of a video; by default the usual one for pictures in a file of this name. Other paths name an image, where the
-    source is one, or else numbered images: a pattern like frame_%04d.png, or a folder, which gets PNGs. tracks_from: the file whose subtitles are copied into a video, and
-    whose sound if that is wanted.
+    source is one, or else numbered images: a pattern like frame_%04d.png, or a folder, which gets PNGs. tracks_from: the
+    file whose subtitles are copied into a video, and whose sound if that is wanted.
     Raises WriteError where the system refuses, or the video's kind cannot hold the sound.
     """
-    with write_errors(path):
-        if path.suffix.lower() in WRITABLE_VIDEO_SUFFIXES:
-            encoding = encoding or choose_encoding(path.suffix, "picture", Storing())
-            with _open_video(path, info, tracks_from, sound) as (container, tracks):
-                writer = VideoWriter(container, info, encoding, tracks)
-                yield writer
-                writer.finish()
-        elif not info.is_video:
-            with replacing(path) as partial:
-                yield ImageWriter(partial)
-        else:
-            with _open_folder(path) as folder:
-                yield folder
+    with (
+        reserve(path, info) as partial,
+        open_writer_into(partial, path, info, encoding, tracks_from=tracks_from, sound=sound) as writer,
+    ):
+        yield writer
 
 
 @contextmanager
-def open_joined(
-    path: Path, info: MediaInfo, *, tracks_from: Path | None = None, sound: bool = True
-) -> Iterator[Joiner]:
-    """Like open_writer(), of a video or numbered images that come in parts."""
+def reserve(path: Path, info: MediaInfo) -> Iterator[Path]:
+    """Where to write what is to be `path`: it becomes that when the block ends well, and vanishes when it does not."""
+    with write_errors(path):
+        if path.suffix.lower() in WRITABLE_VIDEO_SUFFIXES or not info.is_video:
+            with replacing(path) as partial:
+                yield partial
+        else:
+            with filling(path.parent, path.name) if is_pattern(path) else filling(path) as folder:
+                yield folder / (path.name if is_pattern(path) else _NUMBERED)
+
+
+@contextmanager
+def open_writer_into(
+    partial: Path,
+    path: Path,
+    info: MediaInfo,
+    encoding: Encoding | None = None,
+    *,
+    tracks_from: Path | None = None,
+    sound: bool = True,
+) -> Iterator[Writer]:
+    """What open_writer() gives, into the place that reserve() gave."""
     with write_errors(path):
         if path.suffix.lower() in WRITABLE_VIDEO_SUFFIXES:
-            with _open_video(path, info, tracks_from, sound) as (container, tracks):
+            encoding = encoding or choose_encoding(path.suffix, "picture", Storing())
+            with _open_video(partial, path, info, tracks_from, sound) as (container, tracks):
+                writer = VideoWriter(container, path, info, encoding, tracks)
+                yield writer
+                writer.finish()
+        else:
+            yield FolderWriter(partial) if info.is_video else ImageWriter(partial)
+
+
+@contextmanager
+def open_joiner_into(
+    partial: Path, path: Path, info: MediaInfo, *, tracks_from: Path | None = None, sound: bool = True
+) -> Iterator[Joiner]:
+    """Like open_writer_into(), of a video or numbered images that come in parts."""
+    with write_errors(path):
+        if path.suffix.lower() in WRITABLE_VIDEO_SUFFIXES:
+            with _open_video(partial, path, info, tracks_from, sound) as (container, tracks):
                 joiner = VideoJoiner(container, info, tracks)
                 yield joiner
                 joiner.finish()
         else:
-            with _open_folder(path) as folder:
-                yield folder
+            yield FolderWriter(partial)
 
 
 @contextmanager
 def open_part(path: Path, info: MediaInfo, encoding: Encoding | None, starts_at: int) -> Iterator[Writer]:
-    """A writer of frames, the first one at `starts_at`, whose result open_joined() takes."""
+    """A writer of frames, the first one at `starts_at`, whose result a joiner takes."""
     with write_errors(path):
         if encoding is not None:
             with av.open(str(path), "w") as container:
-                writer = VideoWriter(container, info, encoding, part_from=starts_at)
+                writer = VideoWriter(container, path, info, encoding, part_from=starts_at)
                 yield writer
                 writer.finish()
         else:
@@ -107,20 +132,13 @@ def open_part(path: Path, info: MediaInfo, encoding: Encoding | None, starts_at:
 
 @contextmanager
 def _open_video(
-    path: Path, info: MediaInfo, tracks_from: Path | None, sound: bool
+    partial: Path, path: Path, info: MediaInfo, tracks_from: Path | None, sound: bool
 ) -> Iterator[tuple["av.container.OutputContainer", Tracks | None]]:
     with (
-        replacing(path) as partial,
         av.open(str(partial), "w", options=_CONTAINER_OPTIONS.get(path.suffix.lower(), {})) as container,
         copied_tracks(tracks_from, container, path, info.span, sound=sound) as tracks,
     ):
         yield container, tracks
-
-
-@contextmanager
-def _open_folder(path: Path) -> Iterator["FolderWriter"]:
-    with filling(path.parent, path.name) if is_pattern(path) else filling(path) as partial:
-        yield FolderWriter(partial / (path.name if is_pattern(path) else _NUMBERED))
 
 
 def check_tracks(path: Path, info: MediaInfo, tracks_from: Path | None, *, sound: bool) -> None:
