@@ -59,8 +59,8 @@ def make_video(
         container.mux(stream.encode())
         for tone in tones:
             container.mux(_tone(tone, float(pts[-1] * time_base)))
-        for text, codec in zip(texts, subtitles, strict=True):
-            container.mux(_lines(text, codec))
+        for text, kind in zip(texts, subtitles, strict=True):
+            container.mux(_lines(text, kind))
     return path
 
 

@@ -9,6 +9,8 @@ import sys
 import time
 from importlib.metadata import entry_points, version
 
+import cv2
+import numpy as np
 import pytest
 import typer
 from vmfm.apps import main
@@ -130,3 +132,29 @@ def test_a_full_disk_is_told_and_leaves_nothing(make_video, tiny_bundle, tmp_pat
     assert "no space left for" in shown.stderr
     assert "Traceback" not in shown.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["in.mp4"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="file size limits are a thing of POSIX")
+def test_results_appear_together_or_not_at_all(make_video, tiny_bundle, tmp_path):
+    """The video is written when all mattes are, and there is no room for it."""
+    import resource
+
+    source = make_video(tmp_path / "in.mp4", pts=range(20))
+    noise = tmp_path / "noise.png"
+    cv2.imwrite(str(noise), np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8))
+    arguments = [
+        "-o",
+        tmp_path / "o.mp4",
+        "--background",
+        noise,
+        "--alpha",
+        tmp_path / "a",
+        "--bundle",
+        tiny_bundle.path,
+    ]
+    shown = vmfm(
+        "recomposite", source, *arguments, env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"},
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000)),
+    )  # fmt: skip
+    assert "no space left for" in shown.stderr and "o.mp4:" in shown.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mp4", "noise.png"]
