@@ -91,14 +91,18 @@ class TestHeld:
 
 
 class TestBeside:
-    @pytest.mark.parametrize(("thing", "reach"), [(BAG, 0.0), (PLANT, 0.1)])
-    def test_it_keeps_away_from_the_person(self, thing, reach):
+    def test_what_is_held_elsewhere_keeps_away_from_the_person(self):
         behind = torch.zeros(60, 3, HEIGHT, WIDTH)
-        shown, where = Things([([thing], 1.0)], CPU).stand(behind, [PERSON_BOX] * 60, 1.0, dice(60))
+        shown, where = Things([([BAG], 1.0)], CPU).stand(behind, [PERSON_BOX] * 60, 1.0, dice(60))
         columns = (shown[:, 0] > 0.5).any(0).any(0)
-        left, right = round((0.4 + reach) * WIDTH), round((0.6 - reach) * WIDTH)
+        left, right = round(0.4 * WIDTH), round(0.6 * WIDTH)
         assert not columns[left:right].any()
         assert columns[:left].any() and columns[right:].any() and len(where) > 40
+
+    def test_what_is_never_held_stands_anywhere_behind(self):
+        behind = torch.zeros(60, 3, HEIGHT, WIDTH)
+        shown, where = Things([([PLANT], 1.0)], CPU).stand(behind, [PERSON_BOX] * 60, 1.0, dice(60))
+        assert (shown[:, 0] > 0.5).any(0).any(0).all() and len(where) == 60
 
     def test_where_people_fill_the_picture_there_is_none(self):
         behind = torch.zeros(9, 3, HEIGHT, WIDTH)

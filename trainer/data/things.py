@@ -2,6 +2,7 @@
 
 What a net must learn is not what things look like but which of them belong to a person. So the same thing comes in both
 roles: over a person, where somebody held it (foreground), and in the background, away from the person (not foreground).
+What is never held, furniture above all, only comes as background.
 Places are in shares of the picture: x and y from the top left corner in [0, 1].
 """
 
@@ -45,24 +46,17 @@ class Things:
         # who is cut off by the picture holds what others held who were: with them, sizes compare
         self._held_shares = {whole: _summing_to_one(some if some.any() else held) for whole, some in alike.items()}
 
-    def _beside(self, person: Box, aspect: float, rng: np.random.Generator) -> Spot | None:
-        """Something beside the person in a picture of `aspect`; None where there is no room for half of it.
-
-        What is never held may also stand half behind the person: a plant does, a bag there would look carried.
+    def _away(self, person: Box, aspect: float, rng: np.random.Generator) -> Spot | None:
+        """Something that nobody has in a picture of `aspect`: what may be held beside the person, since it would look held
+        there, and what never is anywhere behind, as a sofa is. None where there is no room for half of it.
         """
         thing = int(rng.choice(len(self._shares), p=self._shares))
-        place = self.store.placements[thing]
-        height = rng.uniform(0.15, 0.6)
+        place, is_ever_held = self.store.placements[thing], self.grips[thing] is not None
+        height = rng.uniform(0.15, 0.6 if is_ever_held else 0.9)
         width = height * place.width / place.height / aspect
-        behind = rng.uniform(0, 0.5) * person[2] if self.grips[thing] is None else 0.0
-        left, right = person[0] + behind, person[0] + person[2] - behind  # it ends before `left`, or begins at `right`
-        sides = np.array([max(left, 0), max(1 - right, 0)])
-        on_left = rng.random() * sides.sum() < sides[0]
-        if sides.max() < width / 2:
+        x = _beside(person, width, rng) if is_ever_held else rng.uniform(-width / 2, 1 - width / 2)
+        if x is None:
             return None
-        if sides[0 if on_left else 1] < width / 2:
-            on_left = not on_left
-        x = rng.uniform(-width / 2, left - width) if on_left else rng.uniform(right, 1 - width / 2)
         cut_off = place.box is not None and place.box[3] >= place.height - 1  # its lower part is not known
         y = 1 - height if cut_off else rng.uniform(0, 1 - 0.6 * height)
         return Spot(thing, (x, y, width, height), bool(rng.random() < 0.5))
@@ -107,8 +101,8 @@ class Things:
         return planes, torch.cat((points, more), 1)
 
     def stand(self, behind: Tensor, people: list[Box | None], chance: float, dice: Dice) -> tuple[Tensor, list[int]]:
-        """A thing beside some of the people, on the backgrounds behind (N, 3, H, W); and in which pictures."""
-        spots = self._spots(self._beside, people, behind, chance, dice)
+        """A thing beside or behind some of the people, on the backgrounds behind (N, 3, H, W); and in which pictures."""
+        spots = self._spots(self._away, people, behind, chance, dice)
         if not spots:
             return behind, []
         at, shown = dice.send(list(spots)), self._show(list(spots.values()), behind, dice)
@@ -134,6 +128,18 @@ class Things:
         aim = np.stack([crops.onto(self.store.placements[s.thing], s.box, s.mirrored) for s in spots])
         grid = crops.grid(dice.send(aim), 2 * height, 2 * width)
         return F.avg_pool2d(self.store.crop(dice.send([s.thing for s in spots]), grid), 2)
+
+
+def _beside(person: Box, width: float, rng: np.random.Generator) -> float | None:
+    """Where something of that width begins on either side of the person; None if both lack room for half of it."""
+    left, right = person[0], person[0] + person[2]
+    sides = np.array([max(left, 0), max(1 - right, 0)])
+    on_left = rng.random() * sides.sum() < sides[0]
+    if sides.max() < width / 2:
+        return None
+    if sides[0 if on_left else 1] < width / 2:
+        on_left = not on_left
+    return rng.uniform(-width / 2, left - width) if on_left else rng.uniform(right, 1 - width / 2)
 
 
 def put_before(planes: Tensor, thing: Tensor) -> tuple[Tensor, Tensor]:
