@@ -120,7 +120,11 @@ def recomposite(
                 on_note(f"starts anew ({checkpoints.anew})")
             resumed_at = checkpoints.frames
             on_start(reader.info, resumed_at)
-            _make_segments(renderer, stream, reader, outputs, checkpoints)
+            try:
+                _make_segments(renderer, stream, reader, outputs, checkpoints)
+            except BaseException:
+                on_note(f"{checkpoints.frames} frames are kept: the same command goes on with them")
+                raise
             frames, left_out = checkpoints.frames, _join(outputs, checkpoints, wish.audio)
             checkpoints.clear()
         else:

@@ -139,7 +139,7 @@ def test_pictures_in_every_codec(vmfm, make_video, look, tmp_path, codec, suffix
     assert len(frames) == FRAMES
     assert np.abs(frames[2].image[48, 36].astype(int) - (250, 0, 0)).max() < 30
     assert np.abs(frames[2].image[90, 120].astype(int) - (0, 255, 0)).max() < 12
-    stored, context, first = decode(tmp_path / f"o{suffix}", "rgb24")
+    _, context, first = decode(tmp_path / f"o{suffix}", "rgb24")
     assert (context.codec.canonical_name, first.format.name) == (codec, pixels)
     assert context.codec_tag == "hvc1" or (codec, suffix) != ("hevc", ".mp4")
 
