@@ -1,5 +1,6 @@
 # make demo   recomposite the demo clip: installs the base package in .venv, prints where the result is and how fast it went
-# make test   every check that a change has to pass: installs the train, data, rtx, webcam, studio and dev extras too
+# make test   every check that a change has to pass: installs the train, data, rtx, webcam, studio, int8 and dev extras too
+# make docs   docs/commands.md from the code, docs/pictures/ from the demo clip
 # Needs Python >= 3.11 (choose one with PYTHON=...), make and a package index.
 
 VENV := .venv
@@ -19,7 +20,7 @@ define install
 	@touch $(VENV)/.whole $@
 endef
 
-.PHONY: demo test clean
+.PHONY: demo test docs clean
 
 demo: $(VENV)/.base
 	@mkdir -p $(dir $(DEMO_OUT)) && rm -f $(DEMO_OUT)
@@ -31,13 +32,17 @@ test: $(VENV)/.dev
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/pytest
 
+docs: $(VENV)/.dev
+	$(BIN)/python docs/commands.py
+	$(BIN)/python docs/pictures.py
+
 clean:
 	rm -rf $(VENV) out build dist *.egg-info
 
 $(VENV)/.base: pyproject.toml
 	$(install)
 
-$(VENV)/.dev: EXTRAS := [train,data,rtx,webcam,studio,dev]
+$(VENV)/.dev: EXTRAS := [train,data,rtx,webcam,studio,int8,dev]
 $(VENV)/.dev: pyproject.toml
 	$(install)
 	@touch $(VENV)/.base

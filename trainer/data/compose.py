@@ -28,7 +28,7 @@ class Chances:
     """
 
     held: float = 0.15  # a thing is put before the person, where its holder held it: foreground
-    beside: float = 0.3  # a thing stands beside the person: background
+    beside: float = 0.3  # a thing stands beside or behind the person: background
     crowd: float = 0.12  # a second person with his or her things stands behind
     defocus: float = 0.2  # the background is out of focus
     shadow: float = 0.3  # the foreground's shadow lies on the background

@@ -1,0 +1,50 @@
+"""Writes docs/commands.md, every verb with its options as the code has them: `make docs`."""
+
+import inspect
+from collections.abc import Iterator
+from enum import Enum
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+from typer.models import OptionInfo
+
+PAGE = Path(__file__).with_name("commands.md")
+INTRODUCTION = """# Commands
+
+Made by `make docs` from the code; `vmfm VERB --help` shows the same. After `vmfm --install-completion` the Tab key completes it.
+"""
+
+
+def page() -> str:
+    """The whole page as Markdown."""
+    verbs = sorted(entry_points(group="vmfm.commands"), key=lambda entry: entry.name)
+    return "\n".join([INTRODUCTION, *(_section(verb.name, verb.load()) for verb in verbs)])
+
+
+def _section(name: str, verb: Any) -> str:
+    text, _, example = inspect.cleandoc(verb.__doc__).partition("Example: ")
+    parameters = inspect.signature(verb, eval_str=True).parameters.values()
+    table = "\n".join(["| | |", "|---|---|", *map(_row, parameters)]) + "\n" if parameters else ""
+    return f"## vmfm {name}\n\n{text.strip()}\n\n```console\n$ {example.strip()}\n```\n\n{table}"
+
+
+def _row(parameter: inspect.Parameter) -> str:
+    kind, told = parameter.annotation.__origin__, parameter.annotation.__metadata__[0]
+    names = told.param_decls or (f"--{parameter.name.strip('_').replace('_', '-')}",)
+    name = "`, `".join(names) if isinstance(told, OptionInfo) else told.metavar or parameter.name.upper()
+    text = " ".join([*(told.help or "").split(), *_default(parameter, kind, told)])
+    return f"| `{name}` | {text.replace('|', chr(92) + '|')} |"
+
+
+def _default(parameter: inspect.Parameter, kind: Any, told: Any) -> Iterator[str]:
+    """What may be given, and what it is where nothing is."""
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        yield "One of " + ", ".join(f"`{choice.value}`" for choice in kind) + "."
+    default = parameter.default
+    if told.show_default and default not in (parameter.empty, None, False):
+        yield f"Default `{getattr(default, 'value', default)}`."
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
