@@ -193,15 +193,22 @@ def _tensors(node: Node) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]
 
 
 def _locate(name_or_path: "str | Path") -> Path:
-    if isinstance(name_or_path, str) and (SHIPPED / name_or_path / MANIFEST).is_file() and name_or_path.isidentifier():
+    if isinstance(name_or_path, str) and name_or_path.isidentifier() and _holds_manifest(SHIPPED / name_or_path):
         return SHIPPED / name_or_path
     path = Path(name_or_path)
-    if not (path / MANIFEST).is_file():
+    if not _holds_manifest(path):
         names = ", ".join(shipped_bundles()) or "none"
         raise BundleError(
             f"no bundle {str(name_or_path)!r}: wanted a shipped one ({names}) or a folder with a {MANIFEST} in it"
         )
     return path
+
+
+def _holds_manifest(folder: Path) -> bool:
+    try:
+        return (folder / MANIFEST).is_file()
+    except OSError:  # a name too long for the system, a folder of others
+        return False
 
 
 def _read_manifest(path: Path) -> dict[str, Any]:

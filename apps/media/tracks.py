@@ -51,7 +51,7 @@ class Tracks:
             packet.stream = self._streams[packet.stream.index]
             try:
                 self._target.mux(packet)
-            except (av.error.InvalidDataError, av.error.ArgumentError):
+            except (av.error.InvalidDataError, av.error.ArgumentError, av.error.PatchWelcomeError):
                 self._lost.append("damaged pieces of its sound and subtitles")
 
     def _read(self, source: "av.container.InputContainer", streams: "list[av.stream.Stream]") -> Iterator["av.Packet"]:

@@ -1,0 +1,299 @@
+"""Damaged files, hostile names, broken bundles: each ends in a result or in a sentence, and leaves nothing half-written."""
+
+import os
+import random
+import struct
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+from vmfm.apps.main import run
+from vmfm.apps.media.backgrounds import open_background
+from vmfm.apps.media.frames import Frame
+from vmfm.runtime import VmfmError
+
+DAMAGED = 16  # files per format, each damaged in its own way
+VIDEOS = {
+    "h264.mp4": {"sound": "aac", "subtitles": ["mov_text"]},
+    "faststart.mp4": {"options": {"movflags": "+faststart"}},
+    "av1.mp4": {"codec": "libsvtav1"},
+    "prores.mov": {"codec": "prores_ks", "pixel_format": "yuv422p10le", "sound": "pcm_s16le"},
+    "h264.mkv": {"sound": "libopus", "subtitles": ["subrip"]},
+    "ffv1.mkv": {"codec": "ffv1", "pixel_format": "bgr0"},
+    "vp9.webm": {"codec": "libvpx-vp9", "sound": "libopus"},
+    "mpeg4.avi": {"codec": "mpeg4", "sound": "libmp3lame"},
+    "h264.ts": {"sound": "aac"},
+    "mpeg2.mpg": {"codec": "mpeg2video", "sound": "mp2"},
+    "h264.flv": {"sound": "aac"},
+    "mpeg2.mxf": {"codec": "mpeg2video", "sound": "pcm_s16le"},
+    "palette.gif": {"codec": "gif", "pixel_format": "rgb8"},
+}
+IMAGES = [".png", ".jpg", ".webp", ".tif", ".bmp", ".ppm"]
+HOSTILE_NAMES = [
+    "-o.mp4", "--help.mp4", " blank.mp4", "new\nline.mp4", "tab\tbed.mp4", "写真 – ü.mp4", "😀.mp4", "n" * 251 + ".mp4",
+    "é" * 125 + ".mp4", "%s%n%d.mp4", "concat:x.mp4", "file:x.mp4", "https:x.mp4", "pipe:0.mp4", "a?b*c[1-9].mp4", "{x}.mp4",
+    "'quotes\".mp4", "$HOME `id`.mp4", "[bold]x[b].mp4", "~.mp4", "..mp4", "a..mp4", "back\\slash.mp4", "UPPER.MP4",
+    ",|;&.mp4", "\x1b[31mred.mp4", "\x7f.mp4",
+]  # fmt: skip
+
+
+def damage(whole: bytes, seed: int) -> bytes:
+    """Cut, overwritten in the header, anywhere, with zeros or with a length that cannot be, or with bytes put in between."""
+    rng, data = random.Random(seed), bytearray(whole)
+    at = rng.randrange(len(data))
+    match seed % 6:
+        case 0:
+            del data[len(data) * seed // (DAMAGED + 6) :]
+        case 1:
+            for _ in range(12):
+                data[rng.randrange(min(len(data), 500))] = rng.randrange(256)
+        case 2:
+            for _ in range(30):
+                data[rng.randrange(len(data))] = rng.randrange(256)
+        case 3:
+            data[at : at + 300] = bytes(len(data[at : at + 300]))
+        case 4:
+            data[at : at + 4] = rng.choice([b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", b"\x80\0\0\0"])
+        case 5:
+            data[at:at] = rng.randbytes(40)
+    return bytes(data)
+
+
+def make_many(folder: Path, whole: bytes, suffix: str) -> None:
+    folder.mkdir()
+    for seed in range(DAMAGED):
+        (folder / f"{seed:02d}{suffix}").write_bytes(damage(whole, seed))
+
+
+def assert_all_or_nothing(here: Path, status: int, out: str, err: str) -> None:
+    """Every file of `many` has all its results, which can be read, or none and a sentence."""
+    assert status in (0, 1), err
+    assert "Traceback" not in err
+    told = "".join(err.split())  # without the line breaks of a narrow screen
+    failed = 0
+    for source in (here / "many").iterdir():
+        picture, mattes = ([*(here / folder).glob(f"{source.stem}*")] for folder in "oa")
+        if f"many/{source.name}" in told and not picture:
+            assert not mattes
+            failed += 1
+            continue
+        assert f"o/{picture[0].name}" in out
+        assert frames_in(picture[0]) == frames_in(mattes[0]) > 0
+    assert status == bool(failed)
+    assert not [path for path in here.rglob(".*") if path.name not in ("..mp4",)]
+
+
+def frames_in(path: Path) -> int:
+    if path.is_dir():
+        return len([*path.iterdir()])
+    if path.suffix in IMAGES:
+        return int(cv2.imread(str(path)) is not None)
+    with av.open(str(path.absolute())) as container:
+        return sum(1 for _ in container.decode(video=0))
+
+
+@pytest.mark.parametrize("salvage", [[], ["--salvage"]], ids=["strict", "salvage"])
+@pytest.mark.parametrize("name", VIDEOS)
+def test_damaged_videos(vmfm, make_video, tmp_path, name, salvage):
+    whole = make_video(tmp_path / name, pts=range(8), **VIDEOS[name])
+    make_many(tmp_path / "many", whole.read_bytes(), whole.suffix)
+    told = vmfm("recomposite", "many", "-o", "o", "--background", "#00FF00", "--alpha", "a", *salvage)
+    assert_all_or_nothing(tmp_path, *told)
+
+
+@pytest.mark.parametrize("suffix", IMAGES)
+def test_damaged_images(vmfm, look, tmp_path, suffix):
+    whole = cv2.imencode(suffix, look.draw(64, 48, 0))[1].tobytes()
+    make_many(tmp_path / "many", whole, suffix)
+    assert_all_or_nothing(tmp_path, *vmfm("recomposite", "many", "-o", "o", "--background", "blur", "--alpha", "a"))
+
+
+def test_files_that_are_not_what_their_names_say(vmfm, make_video, look, tmp_path):
+    (tmp_path / "many").mkdir()
+    png = cv2.imencode(".png", look.draw(64, 48, 0))[1].tobytes()
+    video = make_video(tmp_path / "whole.mkv").read_bytes()
+    contents = {
+        "empty.mp4": b"", "nothing.png": b"", "none.gif": b"", "zeros.mp4": bytes(5000), "blank.png": bytes(5000),
+        "text.mkv": b"nothing to see\n" * 99, "words.jpg": b"nothing to see\n" * 99, "page.webm": b"<html></html>",
+        "list.mp4": b"#EXTM3U\n#EXTINF:1,\n/etc/passwd\n", "concat.mp4": b"ffconcat version 1.0\nfile whole.mkv\n",
+        "session.ts": b"v=0\no=- 0 0 IN IP4 127.0.0.1\nm=video 9 RTP/AVP 96\n", "archive.mov": b"PK\3\4" + bytes(200),
+        "picture.mp4": png, "video.png": video, "matroska.avi": video, "header.png": png[:33], "signature.webm": video[:4],
+    }  # fmt: skip
+    for name, content in contents.items():
+        (tmp_path / "many" / name).write_bytes(content)
+    told = vmfm("recomposite", "many", "-o", "o", "--background", "#00FF00", "--alpha", "a")
+    assert_all_or_nothing(tmp_path, *told)
+    assert (
+        frames_in(
+            tmp_path / "o" / "matroska.mp4"
+            if (tmp_path / "o" / "matroska.mp4").exists()
+            else tmp_path / "o" / "matroska.avi"
+        )
+        == 12
+    )
+
+
+def test_hostile_names(vmfm, make_video, tmp_path):
+    whole = make_video(tmp_path / "whole.mp4", pts=range(3)).read_bytes()
+    (tmp_path / "many").mkdir()
+    for name in HOSTILE_NAMES:
+        (tmp_path / "many" / name).write_bytes(whole)
+    status, _, err = vmfm("recomposite", "many", "-o", "o", "--background", "#00FF00", "--alpha", "a")
+    assert status == 0, err
+    assert {path.name for path in (tmp_path / "o").iterdir()} == {name for name in HOSTILE_NAMES if name[0] != "."}
+    for name in HOSTILE_NAMES[1:]:
+        status, _, err = vmfm("recomposite", "whole.mp4", "-o", f"./{name}", "--background", "blur")
+        assert status == 0, err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["x" * 300 + ".mp4", "-o", "o.mp4"], "File name too long"),
+        (["in.mp4", "-o", "x" * 300 + ".mp4"], "File name too long"),
+        (["in.mp4", "-o", "x" * 300 + "/o.mp4"], "File name too long"),
+        (["in.mp4", "-o", "o.mp4", "--background", "x" * 300 + ".png"], "x.png"),
+        (["in.mp4", "-o", "o.mp4", "--background", "x" * 300 + ".mp4"], "x.mp4"),
+        (["round.mp4", "-o", "o.mp4"], "round.mp4"),
+        (["in.mp4", "-o", "round.mp4"], "round.mp4"),
+        (["in.mp4", "-o", "o.mp4", "--background", "round.png"], "round.png"),
+        (["in.mp4", "-o", "round.mp4/o.mp4"], "round.mp4"),
+        (["dangling.mp4", "-o", "o.mp4"], "dangling.mp4 does not exist"),
+        (["folder.mp4", "-o", "o.mp4"], "the folder folder.mp4 holds no video"),
+        (["in.mp4", "-o", "o.mp4", "--background", "folder.mp4"], "folder.mp4 is a folder"),
+        (["in.mp4", "-o", "o.mp4", "--background", "folder.png"], "folder.png is a folder"),
+        (["in.mp4", "-o", "in.mp4/o.mp4"], "in.mp4 is a file"),
+        (["in.mp4", "-o", "o.mp4", "--alpha", "in.mp4/a"], "in.mp4 is a file"),
+        (["/dev/null", "-o", "o.mp4"], "/dev/null is neither a file nor a folder"),
+        (["in.mp4", "-o", "o.mp4", "--bundle", "x" * 300], "x"),
+        (["in.mp4", "-o", "o.mp4", "--bundle", "round.mp4"], "round.mp4"),
+        (["in.mp4", "-o", "o.mp4", "--bundle", ""], "no bundle"),
+        (["in.mp4", "-o", "/proc/nowhere/o.mp4"], "/proc/nowhere"),
+    ],
+)
+def test_hostile_paths_end_in_one_sentence(tiny_bundle, make_video, capsys, tmp_path, monkeypatch, arguments, words):
+    monkeypatch.chdir(tmp_path)
+    make_video(tmp_path / "in.mp4")
+    for folder in ("folder.mp4", "folder.png"):
+        (tmp_path / folder).mkdir()
+    for link, to in {
+        "round.mp4": "round.mp4",
+        "round.png": "round2.png",
+        "round2.png": "round.png",
+        "dangling.mp4": "gone",
+    }.items():
+        (tmp_path / link).symlink_to(to)
+    before = sorted(tmp_path.rglob("*"))
+    extra = [] if "--background" in arguments else ["--background", "blur"]
+    extra += [] if "--bundle" in arguments else ["--bundle", str(tiny_bundle.path)]
+    assert run(["recomposite", *arguments, *extra]) == 1
+    err = capsys.readouterr().err
+    assert words in err
+    assert len([line for line in err.splitlines() if line.startswith("vmfm: ")]) == 1
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="nothing is forbidden to root")
+def test_what_is_not_ours_to_read_or_write_is_told(vmfm, make_video, tmp_path):
+    make_video(tmp_path / "in.mp4")
+    make_video(tmp_path / "secret.mp4").chmod(0)
+    closed = tmp_path / "closed"
+    closed.mkdir()
+    closed.chmod(0)
+    try:
+        for arguments in (
+            ["secret.mp4", "-o", "o.mp4"],
+            ["closed", "-o", "o"],
+            ["closed/in.mp4", "-o", "o.mp4"],
+            ["in.mp4", "-o", "closed/o.mp4"],
+        ):
+            status, _, err = vmfm("recomposite", *arguments, "--background", "blur")
+            assert status in (1, 2)
+            assert "Permission denied" in err or "not readable" in err
+    finally:
+        closed.chmod(0o700)
+    assert not any(closed.iterdir())
+
+
+@pytest.mark.parametrize("name", ["h264.mp4", "vp9.webm", "palette.gif", ".png", ".jpg"])
+def test_damaged_backgrounds(make_video, look, tmp_path, name):
+    if name in IMAGES:
+        whole = cv2.imencode(name, look.draw(64, 48, 0))[1].tobytes()
+    else:
+        whole = make_video(tmp_path / name, pts=range(8), **VIDEOS[name]).read_bytes()
+    path = tmp_path / f"behind{name[name.index('.') :]}"
+    for seed in range(DAMAGED):
+        path.write_bytes(damage(whole, seed))
+        try:
+            with open_background(str(path)) as background:
+                shown = [
+                    background.behind(Frame(np.zeros((30, 40, 3), np.uint8), seconds=at)) for at in (0, 0.1, 1.0, 9.0)
+                ]
+        except VmfmError as error:
+            assert str(path) in str(error)
+        else:
+            assert all(picture.shape == (30, 40, 3) for picture in shown)
+
+
+@pytest.mark.parametrize("file", ["manifest.json", "depth.onnx"])
+def test_damaged_bundles_are_told(fresh_bundle, make_video, capsys, tmp_path, file):
+    bundle = fresh_bundle()
+    source = make_video(tmp_path / "in.mp4", pts=range(3))
+    whole = (bundle.path / file).read_bytes()
+    for seed in range(DAMAGED):
+        (bundle.path / file).write_bytes(damage(whole, seed))
+        assert run(["recomposite", str(source), "--alpha", str(tmp_path / "a"), "--bundle", str(bundle.path)]) == 1
+        err = capsys.readouterr().err
+        assert err.startswith("vmfm: ") and str(bundle.path) in err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["fresh", "in.mp4"]
+
+
+def huge_png(side: int) -> bytes:
+    """A PNG of side x side black pixels, whole and small."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    packer, line = zlib.compressobj(9), bytes(1 + side // 8)
+    packed = b"".join(packer.compress(line) for _ in range(side)) + packer.flush()
+    header = struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", packed) + chunk(b"IEND", b"")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names like these are a thing of POSIX")
+@pytest.mark.parametrize(
+    ("arguments", "status", "words"),
+    [
+        (["pipe.mp4", "-o", "o.mp4", "--background", "blur"], 1, "pipe.mp4 is neither a file nor a folder"),
+        (["in.mp4", "-o", "o.mp4", "--background", "pipe.png"], 1, "pipe.png"),
+        (["in.mp4", "-o", "o.mp4", "--background", "pipe.mkv"], 1, "pipe.mkv"),
+        (["bomb.png", "-o", "o.png", "--background", "blur"], 1, "megapixels"),
+        (["in.mp4", "-o", "o.mp4", "--background", "bomb.png"], 1, "megapixels"),
+        (["cut.mp4", "-o", "o.mp4", "--background", "blur"], 1, "cut.mp4"),
+        (["--", "-in.mp4"], 2, "nothing to write"),
+        ([os.fsdecode(b"\xff.mp4"), "-o", os.fsdecode(b"\xfe.mp4"), "--background", "blur"], 0, ""),
+    ],
+)  # fmt: skip
+def test_the_command_itself(tiny_bundle, make_video, tmp_path, arguments, status, words):
+    whole = make_video(tmp_path / "in.mp4", pts=range(3)).read_bytes()
+    (tmp_path / "cut.mp4").write_bytes(whole[:300])
+    for name in ("-in.mp4", os.fsdecode(b"\xff.mp4")):
+        (tmp_path / name).write_bytes(whole)
+    for name in ("pipe.mp4", "pipe.png", "pipe.mkv"):
+        os.mkfifo(tmp_path / name)
+    (tmp_path / "bomb.png").write_bytes(huge_png(20_000))
+    before = {path.name for path in tmp_path.iterdir()}
+    shown = subprocess.run(
+        [sys.executable, "-m", "vmfm.apps.main", "recomposite", "--bundle", str(tiny_bundle.path), *arguments],
+        check=False, capture_output=True, cwd=tmp_path, timeout=60, env=os.environ | {"PYTHONUTF8": "1"},
+    )  # fmt: skip
+    err = shown.stderr.decode()
+    assert shown.returncode == status, err
+    assert "Traceback" not in err
+    assert words in err
+    assert {path.name for path in tmp_path.iterdir()} - before == ({os.fsdecode(b"\xfe.mp4")} if status == 0 else set())
