@@ -17,7 +17,7 @@ from vmfm.runtime import Bundle
 
 _LOOPBACK = "127.0.0.1"
 _LARGEST_SHOT_BYTES = 8 << 20
-_GRACE_SECONDS = 3
+_GRACE_SECONDS = 30  # an export ends with its next frame, a download with its page
 
 
 @dataclass(frozen=True)

@@ -17,15 +17,16 @@ let scrubbing = false, exporting = false, pictureName = "";
 const socket = new WebSocket(new URL("live", location.href).href.replace(/^http/, "ws"));
 socket.binaryType = "arraybuffer";
 socket.onmessage = ({ data }) => {
-  if (data instanceof ArrayBuffer) drawn = drawn.then(() => show(data)).catch(console.error);
+  if (data instanceof ArrayBuffer) drawn = drawn.then(() => show(data)).catch(console.error).then(() => say({ do: "shown" }));
   else { const event = JSON.parse(data); heard[event.type]?.(event); }
 };
 socket.onclose = () => {
   stopCamera();
   setBusy("file", "");
   setBusy("nets", "");
+  setPlaying(false);
+  if (exporting) showExport({ state: "failed", text: "The export ended with the studio." });
   for (const control of document.querySelectorAll("button, input, select")) control.disabled = true;
-  exporting = false;
   tell(fullText || "The studio is gone: if it still runs, reload this page; else start vmfm studio again, and open its new address.", true);
 };
 let fullText = "";
@@ -73,7 +74,6 @@ async function show(packed) {
     $("speed").textContent = facts.fps ? `${facts.fps.toFixed(1)} fps · ${facts.ms} ms` : "";
   }
   if (facts.camera && !facts.early) shotPending = false;
-  say({ do: "shown" });
 }
 
 function draw(view, picture) {
