@@ -1,5 +1,6 @@
 """From what was typed to a list of jobs: which source is written where. All names are checked before any work."""
 
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -56,7 +57,12 @@ class Job:
     @property
     def is_there(self) -> bool:
         """Whether all its results are, from an earlier run."""
-        return all(map(_is_taken, self.targets)) and not self.checkpoints.exists()
+        return all(map(_is_taken, self.targets)) and not self.was_begun
+
+    @property
+    def was_begun(self) -> bool:
+        """Whether an earlier run left checkpoints."""
+        return os.path.exists(self.checkpoints)  # false for names that the system refuses, too
 
 
 def plan_jobs(inputs: Iterable[Path], targets: Targets, *, sequence: bool = False) -> list[Job]:
@@ -158,7 +164,7 @@ def _check(jobs: list[Job], targets: Targets) -> None:
     sources = {job.source.resolve() for job in jobs}
     taken: dict[Path, Path] = {}
     for job in jobs:
-        goes_on = targets.resume and (job.checkpoints.exists() or job.is_there)
+        goes_on = targets.resume and (job.was_begun or job.is_there)
         for target in job.targets:
             resolved = target.resolve()
             if resolved in sources:

@@ -5,6 +5,7 @@ from fractions import Fraction
 
 import av
 from vmfm.apps.media.encodings import Encoding
+from vmfm.apps.media.errors import WriteError
 
 
 def has_codec(name: str, mode: str) -> bool:
@@ -24,7 +25,8 @@ def version() -> str:
 def working(encoding: Encoding, width: int, height: int) -> tuple[Encoding, str]:
     """The first of an encoding's alternatives that works here for pictures of this size, or else the encoding itself.
 
-    The text, for people, tells which one it is where there were alternatives; else it is empty.
+    The text, for people, tells which one it is where there were alternatives; else it is empty. Raises WriteError where
+    FFmpeg was built without it.
     """
     failures = []
     for candidate in encoding.alternatives:
@@ -36,6 +38,8 @@ def working(encoding: Encoding, width: int, height: int) -> tuple[Encoding, str]
             failures.append(f"{candidate.encoder}: {getattr(error, 'strerror', None) or error}")
         else:
             return candidate, f"encoded by {candidate.encoder}"
+    if not has_codec(encoding.encoder, "w"):
+        raise WriteError(f"the FFmpeg of {version()} has no {encoding.encoder}: choose another --codec or name")
     note = ""
     if encoding.alternatives:
         note = f"encoded on the CPU by {encoding.encoder} ({'; '.join(failures) or 'no GPU encoder is here'})"

@@ -92,7 +92,8 @@ class Decoder:
                 self.note = f"decoded by {name}"
                 return True
             except (OSError, av.FFmpegError, ReadError, RuntimeError, NotImplementedError) as error:
-                failures.append(f"{name}: {getattr(error, 'strerror', None) or error}")
+                cause = error.__cause__ or error
+                failures.append(f"{name}: {getattr(cause, 'strerror', None) or cause}")
         self._gpu, self.damage = None, ""
         self.note = f"decoded on the CPU ({'; '.join(failures) or 'no GPU that libav knows here'})"
         return False
