@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 from vmfm.runtime.backends.base import SlotShape
 from vmfm.runtime.bundle import Bundle
-from vmfm.runtime.graph import INPUT, PATCH_PX, RESULT, TENSORS, Node
+from vmfm.runtime.graph import INPUT, MEMORY, PATCH_PX, RESULT, TENSORS, Node
 
 _MATRIX_OPERATORS = ("Conv", "ConvTranspose")
 
@@ -82,9 +82,9 @@ def _touched(node: Node, shape: SlotShape, value_bytes: int) -> float:
     # Where the patches lie is known, nothing else of a frame is touched.
     part = min(1.0, shape.patches * PATCH_PX**2 / (height * width)) if "places" in node.reads else 1.0
     nbytes = 0.0
-    for name in (*node.reads, *node.writes):
+    for name in (*node.reads, *node.writes, *([MEMORY] if node.has_memory else [])):  # memory is read and written
         nbytes += _nbytes(name, shape, value_bytes) * (part if shape.of(name)[:2] == shape.frame_size else 1)
-    return 2 * nbytes if node.has_memory else nbytes  # what it remembers is read and written too
+    return nbytes
 
 
 def _nbytes(tensor: str, shape: SlotShape, value_bytes: int) -> int:

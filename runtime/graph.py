@@ -18,6 +18,9 @@ Result = Literal["alpha", "deviation", "picture"]
 RESULTS: tuple[Result, ...] = ("alpha", "deviation", "picture")
 
 PATCH_PX = 16
+MEMORY = "memory"  # the tensor that frames hand on: each finds in it what the one before left there
+# Its planes: the means of colour, alpha and deviation, how much doubt lasts, how many frames the means stand for.
+MEMORY_PLANES = 3 + 1 + 1 + 1 + 1
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,7 @@ class Node:
     writes: tuple[str, ...]
     lane: str
     is_net: bool = False
-    has_memory: bool = False  # carries something from one frame to the next, so frames must pass it in order
+    has_memory: bool = False  # updates MEMORY, so frames must pass it in order
     over: Over = GIVEN  # what the rows that make a picture have to know beyond their tensors
 
 
@@ -97,12 +100,18 @@ GRAPH: tuple[Node, ...] = (
     _operation(
         "fuse", ("alpha_s", "deviation_s", "alpha_d", "deviation_d"), ("alpha_net", "deviation_net", "doubt"), "r"
     ),
+    _operation(
+        "temporal",
+        ("image", "doubt", "alpha_net", "deviation_net"),
+        ("alpha_net", "deviation_net", MEMORY),
+        "r",
+        has_memory=True,
+    ),
     _operation("upsample", ("frame", "image", "alpha_net", "deviation_net"), ("alpha", "deviation"), "r"),
     _operation("select", ("deviation",), ("places",), "r"),
     _operation("gather", ("frame", "alpha", "places"), ("patches",), "r"),
     _net("refinement", ("patches",), "refined", "r"),
     _operation("scatter", ("alpha", "deviation", "refined", "places"), ("alpha",), "r"),
-    _operation("temporal", ("image", "doubt", "alpha"), ("alpha",), "r", has_memory=True),
     _operation("blur", ("frame", "alpha"), ("background",), "r"),
     _operation("composite", ("frame", "alpha", "background"), ("picture",), "r"),
     _operation("deliver", ("alpha", "deviation", "picture"), ("matte",), "r"),

@@ -3,7 +3,7 @@
 import warnings
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,10 +13,12 @@ from vmfm.runtime.backends.base import SlotShape
 from vmfm.runtime.bundle import Bundle
 from vmfm.runtime.composite import check_background
 from vmfm.runtime.errors import BackendError, FrameError, StreamError
-from vmfm.runtime.graph import BACKGROUND, GIVEN, OUTPUTS, RESULTS, Output, Over, Result, build_graph, inputs
+from vmfm.runtime.graph import BACKGROUND, GIVEN, MEMORY, OUTPUTS, RESULTS, Output, Over, Result, build_graph, inputs
 from vmfm.runtime.preprocess import check_frame
-from vmfm.runtime.schedule import Step, plan
+from vmfm.runtime.schedule import plan
 from vmfm.runtime.timing import Timings
+
+_FRAME_SIZE = "frame_size"  # (H, W), beside MEMORY in what a stream hands out
 
 
 @dataclass(frozen=True)
@@ -160,7 +162,7 @@ class MattingStream:
         self._check_background(background, frame)
         if not self._free:
             raise StreamError(f"all {self.slots} slots are in flight: collect a matte before submitting another frame")
-        slot = self._slot_for(frame)
+        slot = self._slot_for(frame.shape[:2])
         new = None if background is slot.background else background
         self._backend.put_frame(slot, frame, first=self._first, background=new)
         slot.background = background
@@ -189,17 +191,16 @@ class MattingStream:
         self._first = True
 
     def memory(self) -> dict[str, np.ndarray]:
-        """What the next frame leans on: float32 arrays by name, for recall(). Empty where it leans on nothing.
+        """What the next frame leans on: arrays by name, for recall(). Empty where it leans on nothing.
 
         Raises StreamError while submitted frames wait to be collected.
         """
         self._check_open()
         if self._in_flight:
             raise StreamError(f"{self.in_flight} submitted frame(s) wait: collect them before asking for the memory")
-        tail = self._tail()
-        if self._first or not tail:
+        if self._first or not any(step.node.has_memory for step in self._schedule.steps):
             return {}
-        return {name: self._backend.read(self._latest, name) for name in tail[0].node.reads}
+        return {MEMORY: self._backend.read(self._latest, MEMORY), _FRAME_SIZE: np.array(self._latest.shape.frame_size)}
 
     def recall(self, memory: Mapping[str, np.ndarray]) -> None:
         """Goes on where a stream of the same bundle and options stood when it was asked for its memory().
@@ -212,14 +213,10 @@ class MattingStream:
         self.reset()
         if not memory:
             return
-        frame = np.zeros((*memory["alpha"].shape, 3), np.uint8)
-        slot = self._slot_for(frame)
-        self._backend.put_frame(slot, frame, first=True)
-        for name, value in memory.items():
-            self._backend.write(slot, name, value)
-        self._backend.issue(slot, self._tail())  # what a first frame does there is to remember what it is given
-        self._in_flight.append((slot, frame))
-        self.collect()
+        height, width = memory[_FRAME_SIZE].tolist()
+        self._latest = self._slot_for((height, width))
+        self._free.append(self._latest)
+        self._backend.write(self._latest, MEMORY, memory[MEMORY])
         self._first = False
 
     def close(self) -> None:
@@ -245,14 +242,8 @@ class MattingStream:
         self._latest, _ = self._in_flight.popleft()
         self._free.append(self._latest)
 
-    def _tail(self) -> tuple[Step, ...]:
-        """The steps from the one that remembers frames on, waiting for none before; nothing where none does."""
-        steps = tuple(replace(step, waits=()) for step in self._schedule.steps)
-        return next((steps[n:] for n, step in enumerate(steps) if step.node.has_memory), ())
-
-    def _slot_for(self, frame: np.ndarray) -> Any:
-        """A free slot of the frame's size; a slot of another size gives its buffers back first."""
-        size = frame.shape[:2]
+    def _slot_for(self, size: tuple[int, int]) -> Any:
+        """A free slot for frames of a size (H, W); a slot of another size gives its buffers back first."""
         if self._slot_shape is None or self._slot_shape.frame_size != size:
             self._slot_shape = SlotShape(size, self.bundle.net_size(*size), self._patches)
             self._first = True

@@ -33,7 +33,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from vmfm.runtime.bundle import Bundle
-from vmfm.runtime.graph import BACKGROUND, INPUT, PATCH_PX, RESULT, TENSORS, Node
+from vmfm.runtime.graph import BACKGROUND, INPUT, MEMORY, MEMORY_PLANES, PATCH_PX, RESULT, TENSORS, Node
 from vmfm.runtime.schedule import Schedule, Step
 from vmfm.runtime.timing import Timings
 
@@ -56,7 +56,7 @@ class SlotShape:
             return self.frame_size
         if tensor == "places":
             return (self.patches, 3)
-        channels = TENSORS[tensor].channels if tensor in TENSORS else 1
+        channels = MEMORY_PLANES if tensor == MEMORY else TENSORS[tensor].channels if tensor in TENSORS else 1
         if tensor in ("patches", "refined"):
             return (self.patches, channels, PATCH_PX, PATCH_PX)
         return (1, channels, *self.net_size)

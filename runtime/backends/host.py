@@ -16,11 +16,11 @@ from vmfm.runtime.bundle import Bundle
 from vmfm.runtime.composite import composite
 from vmfm.runtime.errors import BackendError, VmfmError
 from vmfm.runtime.fusion import fuse
-from vmfm.runtime.graph import BACKGROUND, INPUT, RESULT, Node
+from vmfm.runtime.graph import BACKGROUND, INPUT, MEMORY, RESULT, Node
 from vmfm.runtime.patches import gather, scatter, select
 from vmfm.runtime.preprocess import preprocess
 from vmfm.runtime.schedule import Schedule
-from vmfm.runtime.temporal import blend_previous, trust_in_previous
+from vmfm.runtime.temporal import steady
 from vmfm.runtime.upsample import upsample
 
 
@@ -51,7 +51,7 @@ class HostSlot(Slot):
 
     def __init__(self, shape: SlotShape, nodes: tuple[Node, ...]) -> None:
         super().__init__(shape)
-        names = {name for node in nodes for name in (*node.reads, *node.writes)} - {RESULT}
+        names = {name for node in nodes for name in (*node.reads, *node.writes)} - {RESULT, MEMORY}
         self.tensors = {name: np.zeros(shape.of(name), shape.dtype(name)) for name in sorted(names | {INPUT})}
         self.events = {node.name: threading.Event() for node in nodes}
         self.first = True
@@ -65,8 +65,7 @@ class HostBackend(Backend):
     def __init__(self, bundle: Bundle, nodes: tuple[Node, ...]) -> None:
         super().__init__(bundle, nodes)
         self._lanes: dict[str, Lane] = {}
-        # The previous frame's image and alpha, and room to work in.
-        self._memory: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
+        self._memories: dict[tuple[int, ...], np.ndarray] = {}  # by size; all slots of a size share one
 
     @abstractmethod
     def run_net(self, slot: HostSlot, node: Node) -> None:
@@ -111,16 +110,24 @@ class HostBackend(Backend):
         return matte
 
     def read(self, slot: HostSlot, tensor: str) -> np.ndarray:
-        return slot.tensors[tensor].copy()
+        return self._tensor(slot, tensor).copy()
 
     def write(self, slot: HostSlot, tensor: str, value: np.ndarray) -> None:
-        np.copyto(slot.tensors[tensor], value)
+        np.copyto(self._tensor(slot, tensor), value)
 
     def close(self) -> None:
         lanes, self._lanes = self._lanes, {}
         for lane in lanes.values():
             lane.close()
-        self._memory = None
+        self._memories.clear()
+
+    def _tensor(self, slot: HostSlot, name: str) -> np.ndarray:
+        if name != MEMORY:
+            return slot.tensors[name]
+        size = slot.shape.of(MEMORY)
+        if size not in self._memories:
+            self._memories[size] = np.zeros(size, np.float32)
+        return self._memories[size]
 
     def _run_now(self, slot: HostSlot, node: Node) -> None:
         if slot.error is not None:
@@ -156,15 +163,8 @@ class HostBackend(Backend):
         scatter(*(slot.tensors[name] for name in node.reads))
 
     def _temporal(self, slot: HostSlot, node: Node) -> None:
-        image, deviation, alpha = (slot.tensors[name] for name in node.reads)
-        memory = self._memory
-        if memory is None or memory[1].shape != alpha.shape or memory[0].shape != image.shape:
-            memory = self._memory = (np.empty_like(image), np.empty_like(alpha), np.empty_like(alpha))
-        elif not slot.first:
-            trust = trust_in_previous(image, memory[0], deviation)
-            blend_previous(alpha, memory[1], trust, memory[2])
-        np.copyto(memory[0], image)
-        np.copyto(memory[1], alpha)
+        image, doubt, alpha, deviation = (slot.tensors[name] for name in node.reads)
+        steady(image, doubt, alpha, deviation, self._tensor(slot, MEMORY), first=slot.first)
 
     def _blur(self, slot: HostSlot, node: Node) -> None:
         frame, alpha, background = (slot.tensors[name] for name in (*node.reads, *node.writes))

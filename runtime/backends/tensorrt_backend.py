@@ -22,7 +22,7 @@ from vmfm.runtime.cuda.layouts import Layout, memory_layout, nbytes, scratch_lay
 from vmfm.runtime.cuda.operations import Operations
 from vmfm.runtime.engines import EngineCache, Profile, tensor_shape, write_whole
 from vmfm.runtime.errors import BackendError
-from vmfm.runtime.graph import BACKGROUND, INPUT, Node, inputs
+from vmfm.runtime.graph import BACKGROUND, INPUT, MEMORY, Node, inputs
 from vmfm.runtime.schedule import Schedule, Step
 
 WARM_UP_RUNS = 2  # the first one compiles what is left to compile, the second one captures CUDA graphs
@@ -175,13 +175,15 @@ class TensorRTBackend(Backend):
 
     def read(self, slot: TensorRTSlot, tensor: str) -> np.ndarray:
         self._device.synchronize()
-        value = np.empty(*slot.layout[tensor])
-        slot.buffers[tensor].download(value)
+        buffer, (shape, kind) = self._array(slot, tensor)
+        value = np.empty(shape, kind)
+        buffer.download(value)
         return value.astype(slot.shape.dtype(tensor), copy=False)
 
     def write(self, slot: TensorRTSlot, tensor: str, value: np.ndarray) -> None:
         self._device.synchronize()
-        slot.buffers[tensor].upload(np.ascontiguousarray(value, slot.layout[tensor][1]))
+        buffer, (_, kind) = self._array(slot, tensor)
+        buffer.upload(np.ascontiguousarray(value, kind))
 
     def close(self) -> None:
         """What was compiled for this GPU is kept for next time; then contexts, engines, kernels, memory."""
@@ -293,6 +295,12 @@ class TensorRTBackend(Backend):
                 if node.is_net:
                     self._execute(stream, slot, node)
             stream.synchronize()
+
+    def _array(self, slot: TensorRTSlot, name: str) -> tuple[DeviceBuffer, tuple[tuple[int, ...], type[np.generic]]]:
+        """Where a tensor lies, its shape and type."""
+        if name == MEMORY:
+            return self._memories[slot.shape][name], memory_layout(slot.shape)[name]
+        return slot.buffers[name], slot.layout[name]
 
     def _put(self, slot: TensorRTSlot, name: str, value: np.ndarray) -> None:
         """Starts the upload of an input; the lanes that read it wait for that, the host does not."""

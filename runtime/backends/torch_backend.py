@@ -96,7 +96,7 @@ class TorchCudaBackend(Backend):
         self._module: Module | None = None
         self._lanes: dict[str, torch.cuda.Stream] = {}
         self._slots: list[CudaSlot] = []
-        self._memory: tuple[SlotShape, dict[str, Tensor]] | None = None
+        self._memories: dict[SlotShape, dict[str, Tensor]] = {}  # all slots of a shape share one
         with told("start", RuntimeError):
             self._device = torch.device("cuda", torch.cuda.current_device())
             name, capability = torch.cuda.get_device_name(), torch.cuda.get_device_capability()
@@ -124,9 +124,10 @@ class TorchCudaBackend(Backend):
             slot.tensors = self._allocate(tensor_layout(shape, self.nodes))
             for name in self._readers:
                 slot.staging[name] = torch.empty(shape.of(name), dtype=torch.uint8, pin_memory=True)
-            if self._memory is None or self._memory[0] != shape:
-                self._memory = (shape, self._allocate(memory_layout(shape)))
-            slot.arrays = {**scratch, **slot.tensors, **self._memory[1]}
+            if shape not in self._memories:
+                self._memories[shape] = self._allocate(memory_layout(shape))
+            slot.tensors |= self._memories[shape]
+            slot.arrays = {**scratch, **slot.tensors}
             torch.cuda.synchronize()
             assert self._module is not None
             addresses = {name: tensor.data_ptr() for name, tensor in slot.arrays.items()}
@@ -221,7 +222,7 @@ class TorchCudaBackend(Backend):
                 slot.clear()
             self._lanes.clear()
             self._nets.clear()
-            self._memory = None
+            self._memories.clear()
         with told("close", RuntimeError):
             torch.cuda.empty_cache()
 

@@ -139,6 +139,49 @@ KERNEL fuse(const Net* alpha_s, const Net* deviation_s, const Net* alpha_d, cons
     doubt[i] = fmaxf(deviation[i], apart);
 }
 
+// ---------------------------------------------------------------------------------------------- temporal
+
+// How far each pixel's colour is from its mean in memory, in any channel. One thread per pixel, as in the next two.
+KERNEL distance_to_mean(const Net* image, const float* memory, float* distance, int area) {
+    int i = across();
+    if (i >= area) return;
+    float farthest = 0;
+    for (int c = 0; c < 3; c++) farthest = fmaxf(farthest, fabsf(load(&image[c * area + i]) - memory[c * area + i]));
+    distance[i] = farthest;
+}
+
+// In place of distance_to_mean where there is no mean yet: everything has moved.
+KERNEL forget(float* distance, int area) {
+    int i = across();
+    if (i < area) distance[i] = 1;
+}
+
+// Planes of memory: colour, alpha, deviation, lasting doubt, frames.
+KERNEL steady(const Net* image, const float* doubt, float* alpha, float* deviation, const float* distance, float* memory,
+              int h, int w, int reach, float longest, float sure, float unsure, float lasts, float still, float moved) {
+    int x = across(), y = down();
+    if (x >= w || y >= h) return;
+    const int area = h * w, at = y * w + x;
+    float far = 0;
+    for (int dy = -reach; dy <= reach; dy++)
+        for (int dx = -reach; dx <= reach; dx++)
+            far += distance[clamp(y + dy, 0, h - 1) * w + clamp(x + dx, 0, w - 1)];
+    float stays = 1 - ramp(far / ((2 * reach + 1) * (2 * reach + 1)), still, moved);
+    float* lasting = &memory[5 * area + at];
+    float* frames = &memory[6 * area + at];
+    bool has_past = stays > 0;  // what lies in a memory that nothing was written to must not be touched
+    *frames = has_past ? fminf(stays * (*frames + 1), longest) : 0;
+    *lasting = has_past ? fmaxf(doubt[at], lasts * stays * *lasting) : doubt[at];
+    float leans = ramp(*lasting, sure, unsure);
+    for (int plane = 0; plane < 5; plane++) {
+        float* of_matte = plane == 3 ? &alpha[at] : plane == 4 ? &deviation[at] : 0;
+        float seen = of_matte ? *of_matte : load(&image[plane * area + at]);
+        float* mean = &memory[plane * area + at];
+        *mean = has_past ? *mean + (seen - *mean) / (*frames + 1) : seen;
+        if (of_matte) *of_matte += leans * (*mean - seen);
+    }
+}
+
 // ---------------------------------------------------------------------------------------------- upsample
 
 __device__ inline float luminance(const Net* image, int area, int i) {
@@ -310,37 +353,6 @@ KERNEL scatter(float* alpha, const float* deviation, int height, int width, cons
         total += weight;
     }
     alpha[at] = unit(alpha[at] + ramp(deviation[at], sure, unsure) * change / fmaxf(total, 1.0f));
-}
-
-// ---------------------------------------------------------------------------------------------- temporal
-
-KERNEL trust_in_previous(const Net* image, const Net* previous, const float* doubt, float* trust, int h, int w,
-                         float most, float sure, float unsure, float still, float moved) {
-    int x = across(), y = down();
-    if (x >= w || y >= h) return;
-    float change = 0;
-    for (int row = clamp(y - 2, 0, h - 1); row <= clamp(y + 2, 0, h - 1); row++)
-        for (int column = clamp(x - 2, 0, w - 1); column <= clamp(x + 2, 0, w - 1); column++)
-            for (int c = 0; c < 3; c++) {
-                int i = (c * h + row) * w + column;
-                change = fmaxf(change, fabsf(load(&image[i]) - load(&previous[i])));
-            }
-    trust[y * w + x] = most * ramp(doubt[y * w + x], sure, unsure) * (1 - ramp(change, still, moved));
-}
-
-KERNEL blend_previous(float* alpha, const float* previous, const float* trust, int h, int w, int height, int width) {
-    int x = across(), y = down();
-    if (x >= width || y >= height) return;
-    int i = y * width + x;
-    alpha[i] += (previous[i] - alpha[i]) * bilinear(trust, w, Between(y, height, h), Between(x, width, w));
-}
-
-// What the next frame leans on. One thread per value.
-KERNEL remember(const Net* image, Net* previous_image, int values, const float* alpha, float* previous_alpha,
-                int pixels) {
-    int i = across();
-    if (i < values) previous_image[i] = image[i];
-    if (i < pixels) previous_alpha[i] = alpha[i];
 }
 
 // ---------------------------------------------------------------------------------------------- composite

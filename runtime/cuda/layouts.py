@@ -6,7 +6,7 @@ import numpy as np
 from vmfm.runtime.backends.base import SlotShape
 from vmfm.runtime.blur import blur_radius, blur_work
 from vmfm.runtime.composite import work_size
-from vmfm.runtime.graph import INPUT, PATCH_PX, RESULT, TENSORS, Node
+from vmfm.runtime.graph import INPUT, MEMORY, PATCH_PX, RESULT, TENSORS, Node
 
 # name -> (shape, dtype)
 Layout = dict[str, tuple[tuple[int, ...], type[np.generic]]]
@@ -14,7 +14,7 @@ Layout = dict[str, tuple[tuple[int, ...], type[np.generic]]]
 
 def tensor_layout(shape: SlotShape, nodes: tuple[Node, ...], net_type: type[np.generic] = np.float16) -> Layout:
     """A slot's tensors as they are kept on a GPU: what nets read and write in net_type, the rest as `read` gives it."""
-    names = {name for node in nodes for name in (*node.reads, *node.writes)} - {RESULT} | {INPUT}
+    names = {name for node in nodes for name in (*node.reads, *node.writes)} - {RESULT, MEMORY} | {INPUT}
     return {name: (shape.of(name), net_type if name in TENSORS else shape.dtype(name)) for name in sorted(names)}
 
 
@@ -26,9 +26,9 @@ def scratch_layout(shape: SlotShape, nodes: tuple[Node, ...]) -> Layout:
     return layout
 
 
-def memory_layout(shape: SlotShape, net_type: type[np.generic] = np.float16) -> Layout:
-    """Arrays that carry the previous frame; all slots of one shape share them."""
-    return {"previous_image": (shape.of("image"), net_type), "previous_alpha": (shape.frame_size, np.float32)}
+def memory_layout(shape: SlotShape) -> Layout:
+    """What carries from frame to frame; all slots of one shape share it."""
+    return {MEMORY: (shape.of(MEMORY), np.float32)}
 
 
 def nbytes(layout: Layout) -> dict[str, int]:
@@ -54,7 +54,7 @@ def _scratch(node: Node, shape: SlotShape) -> Layout:
             winners: Layout = {"winners": ((shape.patches,), np.uint64)}
             return winners | {"keys": ((count,), np.uint64), "middles": ((count, 2), np.float32)}
         case "temporal":
-            return {"trust": (shape.net_size, np.float32)}
+            return {"distance": (shape.net_size, np.float32)}
         case "blur":
             work, _ = blur_work(size, blur_radius(size[0], node.over.radius_px))
             return {"behind": ((4, *work), np.float32), "behind_blurring": ((4, *work), np.float32)}

@@ -8,7 +8,7 @@ from vmfm.runtime.backends.base import SlotShape
 from vmfm.runtime.cuda.compositing import blur_planes, prepare_blur, prepare_composite
 from vmfm.runtime.cuda.launch import Kernels, Launch
 from vmfm.runtime.cuda.layouts import cells
-from vmfm.runtime.graph import PATCH_PX, Node
+from vmfm.runtime.graph import MEMORY, PATCH_PX, Node
 from vmfm.runtime.preprocess import halvings
 
 CHOOSE_THREADS = 1024  # of the one block that picks the patches
@@ -31,7 +31,9 @@ class Operations:
     def run(self, node: Node, stream: int, *, first: bool) -> None:
         """Issues an operation to a stream, given by its handle. first: no earlier frame may influence this one."""
         launches = self._launches[node.name]
-        for launch in launches[-1:] if first and node.has_memory else launches:
+        if node.has_memory:  # the first one stands in for the second where there is nothing to remember
+            launches = (launches[0 if first else 1], *launches[2:])
+        for launch in launches:
             launch(stream)
 
     def _preprocess(self, node: Node) -> tuple[Launch, ...]:
@@ -51,6 +53,16 @@ class Operations:
             self._prepare("compare", (count,), *deviations, "difference", count),
             *blur_planes(self._prepare, "difference", "difference_blurring", (h, w), 1, reach, 0.0),
             self._prepare("fuse", (count,), *node.reads, "difference", *node.writes, *limits),
+        )
+
+    def _temporal(self, node: Node) -> tuple[Launch, ...]:
+        (h, w), area = self._shape.net_size, math.prod(self._shape.net_size)
+        limits = temporal.SURE, temporal.UNSURE, temporal.LASTING, temporal.STILL, temporal.MOVED
+        maps: tuple[str | float, ...] = (*node.reads, "distance", MEMORY, h, w, temporal.BOX_PX // 2, temporal.LONGEST)
+        return (
+            self._prepare("forget", (area,), "distance", area),
+            self._prepare("distance_to_mean", (area,), "image", MEMORY, "distance", area),
+            self._prepare("steady", (w, h), *maps, *limits),
         )
 
     def _upsample(self, node: Node) -> tuple[Launch, ...]:
@@ -83,17 +95,6 @@ class Operations:
         limits = patches.SURE, patches.UNSURE
         put = ("alpha", "deviation", *self._shape.frame_size, "refined", "places", count, *limits)
         return (self._prepare("scatter", (count * PATCH_PX**2,), *put),)
-
-    def _temporal(self, node: Node) -> tuple[Launch, ...]:
-        (height, width), (h, w) = self._shape.frame_size, self._shape.net_size
-        limits = temporal.MOST, temporal.SURE, temporal.UNSURE, temporal.STILL, temporal.MOVED
-        values, pixels = 3 * h * w, height * width
-        kept = ("image", "previous_image", values, "alpha", "previous_alpha", pixels)
-        return (
-            self._prepare("trust_in_previous", (w, h), "image", "previous_image", "doubt", "trust", h, w, *limits),
-            self._prepare("blend_previous", (width, height), "alpha", "previous_alpha", "trust", h, w, height, width),
-            self._prepare("remember", (max(values, pixels),), *kept),  # the last one, and all that a first frame needs
-        )
 
     def _blur(self, node: Node) -> tuple[Launch, ...]:
         return prepare_blur(self._prepare, self._shape.frame_size, node.over)

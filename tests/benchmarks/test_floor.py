@@ -66,9 +66,9 @@ def test_operations_and_copies_by_hand(scripts, tiny_bundle) -> None:
     assert frame.down == 2 * 4 * 96 * 160  # alpha and deviation, float32
     assert frame.rows["preprocess"].nbytes == 3 * 96 * 160 + 2 * 3 * h * w
     patches = 8 * 16 * 16
-    assert frame.rows["gather"].nbytes == pytest.approx((3 + 4) * patches + 4 * 2 * 8 + 2 * 4 * patches)
-    # The image in fp16, deviation_net and both alphas in float32; and the like of the frame before.
-    assert frame.rows["temporal"].nbytes == 2 * ((2 * 3 + 4) * h * w + 2 * 4 * 96 * 160)
+    assert frame.rows["gather"].nbytes == pytest.approx((3 + 4) * patches + 4 * 3 * 8 + 2 * 4 * patches)
+    # The image in fp16 and doubt in float32; alpha, deviation and the seven planes of memory both ways.
+    assert frame.rows["temporal"].nbytes == (2 * 3 + 4 + 2 * 4 * (1 + 1 + 7)) * h * w
     assert set(frame.rows) == {node.name for node in build_graph()} - {"deliver"}
 
 

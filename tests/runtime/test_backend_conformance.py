@@ -20,7 +20,7 @@ from vmfm.runtime.patches import gather, scatter, select
 from vmfm.runtime.preprocess import preprocess
 from vmfm.runtime.schedule import plan
 from vmfm.runtime.stream import MattingStream
-from vmfm.runtime.temporal import blend_previous, trust_in_previous
+from vmfm.runtime.temporal import steady
 from vmfm.runtime.upsample import upsample
 
 NODES = {node.name: node for node in GRAPH}
@@ -163,17 +163,22 @@ def test_scatter(bench: Bench) -> None:
 
 
 def test_temporal(bench: Bench) -> None:
-    first = bench.host["alpha"].copy()
-    (alpha,) = bench.run("temporal")
-    np.testing.assert_allclose(alpha, first, atol=ATOL)  # nothing to lean on yet
+    doubt, first = bench.host["doubt"], {name: bench.host[name].copy() for name in ("alpha_net", "deviation_net")}
+    memory = bench.empty("memory")
+    steady(bench.host["image"], doubt, *first.values(), memory, first=True)
+    results = bench.run("temporal")
+    for got, expected in zip(results, (*first.values(), memory), strict=True):
+        np.testing.assert_allclose(got, expected, atol=ATOL)  # nothing to lean on yet
     bench.put_frame(first=False)
-    second = bench.random("alpha")
-    bench.write("alpha", second.copy())
-    expected, image = second.copy(), bench.host["image"]
-    blend_previous(expected, first, trust_in_previous(image, image, bench.host["doubt"]), np.empty_like(first))
-    (alpha,) = bench.run("temporal")
-    np.testing.assert_allclose(alpha, expected, atol=2 * ATOL)
-    assert np.abs(expected - second).max() > 0.01
+    second = {name: bench.random(name) for name in first}
+    expected = {name: value.copy() for name, value in second.items()}
+    for name, value in second.items():
+        bench.write(name, value)
+    steady(bench.host["image"], doubt, *expected.values(), memory)
+    results = bench.run("temporal")
+    for got, wanted in zip(results, (*expected.values(), memory), strict=True):
+        np.testing.assert_allclose(got, wanted, atol=2 * ATOL)
+    assert np.abs(expected["alpha_net"] - second["alpha_net"]).max() > 0.01
 
 
 def test_blur(bench: Bench) -> None:

@@ -18,7 +18,7 @@ from vmfm.runtime.fusion import fuse
 from vmfm.runtime.graph import GRAPH, RESULTS, Over, build_graph
 from vmfm.runtime.patches import LEAST_DEVIATION, gather, scatter, select
 from vmfm.runtime.preprocess import preprocess
-from vmfm.runtime.temporal import blend_previous, trust_in_previous
+from vmfm.runtime.temporal import LONGEST, steady
 from vmfm.runtime.upsample import upsample
 
 NODES = {node.name: node for node in GRAPH}
@@ -155,24 +155,38 @@ def test_scatter(bench: Bench) -> None:
     np.testing.assert_allclose(alpha, expected, atol=1e-6)
 
 
-def test_temporal(bench: Bench) -> None:
-    b = bench.before
-    image = np.clip(b["previous_image"] + 0.02 * (b["image"] > 0.5), 0, 1).astype(np.float16)
-    bench.arrays["image"][:] = image
-    trust = trust_in_previous(image.astype(np.float32), b["previous_image"], b["doubt"])
-    expected = b["alpha"].copy()
-    blend_previous(expected, b["previous_alpha"].copy(), trust, np.empty_like(expected))
-    (alpha,) = bench.run("temporal")
-    np.testing.assert_allclose(alpha, expected, atol=HALF)
-    np.testing.assert_array_equal(bench.arrays["previous_alpha"], alpha)
-    np.testing.assert_array_equal(bench.arrays["previous_image"], image)
+@pytest.fixture
+def steadied(bench: Bench) -> Callable[[bool], dict[str, np.ndarray]]:
+    """Makes a bench's image one that moved in places, and gives what its `temporal` should come to."""
+    moved = 0.1 * (cv2.resize(bench.before["image"][0, 0], (4, 4)) > 0.5).astype(np.float32)
+    moved = cv2.resize(moved, bench.before["image"].shape[:1:-1], interpolation=cv2.INTER_NEAREST)
+    bench.before["memory"][0, 6] *= LONGEST
+    bench.arrays["memory"][0, 6] *= LONGEST
+    bench.arrays["image"][:] = bench.before["memory"][:, :3] + moved
+
+    def expect(first: bool) -> dict[str, np.ndarray]:
+        maps = {name: bench.before[name].copy() for name in ("doubt", "alpha_net", "deviation_net", "memory")}
+        steady(bench.arrays["image"].astype(np.float32), *maps.values(), first=first)
+        return maps
+
+    return expect
 
 
-def test_a_first_frame_leans_on_nothing(bench: Bench) -> None:
-    (alpha,) = bench.run("temporal", first=True)
-    np.testing.assert_array_equal(alpha, bench.before["alpha"])
-    np.testing.assert_array_equal(bench.arrays["previous_alpha"], alpha)
-    np.testing.assert_array_equal(bench.arrays["previous_image"], bench.arrays["image"])
+def test_temporal(bench: Bench, steadied: Callable[[bool], dict[str, np.ndarray]]) -> None:
+    expected = steadied(False)
+    bench.run("temporal")
+    for name, wanted in expected.items():
+        np.testing.assert_allclose(bench.arrays[name], wanted, atol=1e-4, err_msg=name)
+    assert 0.1 < (expected["memory"][0, 6] > 0).mean() < 0.9  # some of it moved, some stood still
+
+
+def test_a_first_frame_leans_on_nothing(bench: Bench, steadied: Callable[[bool], dict[str, np.ndarray]]) -> None:
+    expected = steadied(True)
+    bench.arrays["memory"][:] = np.nan
+    bench.run("temporal", first=True)
+    for name, wanted in expected.items():
+        np.testing.assert_array_equal(bench.arrays[name], wanted, err_msg=name)
+    np.testing.assert_array_equal(expected["alpha_net"], bench.before["alpha_net"])
 
 
 def made_over(kernels: Kernels, over: Over, frame: np.ndarray, alpha: np.ndarray, **arrays: np.ndarray) -> Bench:
