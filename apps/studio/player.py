@@ -159,7 +159,10 @@ class Player(Worker):
 
 def _decode(jpeg: bytes) -> np.ndarray:
     """(H, W, 3) uint8 RGB. Raises ReadError."""
-    image = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR) if jpeg else None
+    try:
+        image = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error:  # nothing at all, or one that claims to be huge
+        image = None
     if image is None:
-        raise ReadError("the camera's picture cannot be read: a JPEG was wanted")
+        raise ReadError("the camera's picture cannot be read: a JPEG of its size was wanted")
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
