@@ -138,7 +138,7 @@ def hair(strands: Strands, name: str) -> "bpy.types.Material":
         shader.parametrization = "MELANIN"
         shader.inputs["Melanin"].default_value = strands.melanin
         shader.inputs["Melanin Redness"].default_value = strands.redness
-    shader.inputs["Random Color"].default_value = 0.25
+        shader.inputs["Random Color"].default_value = 0.25  # of melanin; dyed hair has no such input
     shader.inputs["Roughness"].default_value = strands.roughness
     tree.plug(shader.outputs[0], tree.nodes["Material Output"].inputs["Surface"])
     return tree.material
