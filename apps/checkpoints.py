@@ -3,14 +3,15 @@
     .out.mp4.vmfm-resume/
         job.json          what is made of what; where any of it is not as it was, the work starts anew
         000000/           a segment: there whole, or not at all
-            segment.json  how many frames, and the first and the last of them
+            segment.json  how many frames, the first and the last of them, and the sha256 of every file
             memory.npz    what the frame after it leans on; of the last segment alone
             out.mp4, alpha.mkv, deviation/ ...
 
 A segment holds SEGMENT_FRAMES frames, so that every run cuts at the same ones and codecs start anew there; a result is the
-same whether or not it was interrupted.
+same whether or not it was interrupted. What a power cut or a full disk has damaged is noticed, and made anew.
 """
 
+import hashlib
 import json
 import os
 import shutil
@@ -45,15 +46,16 @@ class Checkpoints:
         """making: all that the result depends on, as JSON values by names for people. Raises WriteError."""
         self.folder = folder
         wanted: dict[str, Any] = json.loads(json.dumps(making))
+        self.segments: list[Segment] = []
         with write_errors(folder):
             self.anew = self._judge(wanted)
             if self.anew:
+                self.segments = []
                 self.clear()
             folder.mkdir(parents=True, exist_ok=True)
             for left in folder.glob(f"[0-9]*{_UNFINISHED}"):
                 shutil.rmtree(left)
             _write_json(folder / _JOB, wanted)
-        self.segments = self._find()
 
     @property
     def frames(self) -> int:
@@ -74,6 +76,8 @@ class Checkpoints:
             unfinished.mkdir()
             draft = Draft(unfinished)
             yield draft
+            if hasattr(os, "sync"):  # so that a power cut leaves a segment whole, or none
+                os.sync()
             os.replace(unfinished, folder)
             for older in self.segments[-1:]:
                 (older.folder / _MEMORY).unlink()
@@ -89,12 +93,24 @@ class Checkpoints:
             before = json.loads((self.folder / _JOB).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return "what was done before cannot be read"
+        if not isinstance(before, dict):
+            return "what was done before cannot be read"
         changed = [name for name in {**before, **making} if before.get(name) != making.get(name)]
-        return f"other than before: {', '.join(changed)}" if changed else ""
+        if changed:
+            return f"other than before: {', '.join(changed)}"
+        try:
+            self.segments = self._find()
+        except (OSError, ValueError, KeyError, TypeError):
+            return "what was done before is damaged"
+        return ""
 
     def _find(self) -> list[Segment]:
-        folders = sorted(path.parent for path in self.folder.glob(f"*/{_SEGMENT}"))
-        return [_read_segment(folder) for folder in folders]
+        """Raises something of many kinds where one of them is not what it was."""
+        folders = sorted(self.folder.glob("[0-9]" * 6))
+        segments = [_read_segment(self.folder / f"{number:06d}") for number in range(len(folders))]
+        for segment in segments:
+            _verify(segment.folder, with_memory=segment is segments[-1])
+        return segments
 
 
 @dataclass
@@ -106,12 +122,33 @@ class Draft:
     def finish(self, frames: int, first_pts: int, last: Mark, memory: Mapping[str, np.ndarray]) -> None:
         """To be called when all its files are closed."""
         np.savez(self.folder / _MEMORY, **dict(memory))  # type: ignore[arg-type]
-        _write_json(self.folder / _SEGMENT, {"frames": frames, "first_pts": first_pts, "last": asdict(last)})
+        told = {"frames": frames, "first_pts": first_pts, "last": asdict(last), "sha256": _digests(self.folder)}
+        _write_json(self.folder / _SEGMENT, told)
 
 
 def _read_segment(folder: Path) -> Segment:
     told = json.loads((folder / _SEGMENT).read_text(encoding="utf-8"))
     return Segment(folder, told["frames"], told["first_pts"], Mark(**told["last"]))
+
+
+def _verify(folder: Path, *, with_memory: bool) -> None:
+    told = json.loads((folder / _SEGMENT).read_text(encoding="utf-8"))["sha256"]
+    found = _digests(folder)
+    if not with_memory:
+        told.pop(_MEMORY)
+        found.pop(_MEMORY, None)
+    if told != found:
+        raise ValueError(f"{folder} is damaged")
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    """sha256 by name of all files of a segment but the one that tells them."""
+    digests = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and path.name != _SEGMENT:
+            with path.open("rb") as file:
+                digests[path.relative_to(folder).as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
+    return digests
 
 
 def _write_json(path: Path, value: object) -> None:
