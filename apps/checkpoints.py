@@ -1,7 +1,7 @@
 """What a job has made so far, kept beside its result, so that a killed one goes on where it stopped.
 
     .out.mp4.vmfm-resume/
-        job.json          what is made of what; where any of it is not as it was, the work starts anew
+        job.json          what is made of what, where any of it is not as it was, the work starts anew; and which process makes it
         000000/           a segment: there whole, or not at all
             segment.json  how many frames, the first and the last of them, and the sha256 of every file
             memory.npz    what the frame after it leans on; of the last segment alone
@@ -40,13 +40,16 @@ class Segment:
 
 
 class Checkpoints:
-    """The folder of one job. anew: why what an earlier run left there is of no use; empty where it is or nothing was."""
+    """The folder of one job. anew: why what an earlier run left there is of no use; empty where it is or nothing was.
+    left_by: the process of that run, None where there was none.
+    """
 
     def __init__(self, folder: Path, making: Mapping[str, Any]) -> None:
         """making: all that the result depends on, as JSON values by names for people. Raises WriteError."""
         self.folder = folder
         wanted: dict[str, Any] = json.loads(json.dumps(making))
         self.segments: list[Segment] = []
+        self.left_by: int | None = None
         with write_errors(folder):
             self.anew = self._judge(wanted)
             if self.anew:
@@ -55,7 +58,7 @@ class Checkpoints:
             folder.mkdir(parents=True, exist_ok=True)
             for left in folder.glob(f"[0-9]*{_UNFINISHED}"):
                 shutil.rmtree(left)
-            _write_json(folder / _JOB, wanted)
+            _write_json(folder / _JOB, {"process": os.getpid(), "made of": wanted})
 
     @property
     def frames(self) -> int:
@@ -76,8 +79,6 @@ class Checkpoints:
             unfinished.mkdir()
             draft = Draft(unfinished)
             yield draft
-            if hasattr(os, "sync"):  # so that a power cut leaves a segment whole, or none
-                os.sync()
             os.replace(unfinished, folder)
             for older in self.segments[-1:]:
                 (older.folder / _MEMORY).unlink()
@@ -90,10 +91,9 @@ class Checkpoints:
         if not self.folder.exists():
             return ""
         try:
-            before = json.loads((self.folder / _JOB).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return "what was done before cannot be read"
-        if not isinstance(before, dict):
+            told = json.loads((self.folder / _JOB).read_text(encoding="utf-8"))
+            self.left_by, before = int(told["process"]), dict(told["made of"])
+        except (OSError, ValueError, KeyError, TypeError):
             return "what was done before cannot be read"
         changed = [name for name in {**before, **making} if before.get(name) != making.get(name)]
         if changed:
@@ -123,6 +123,8 @@ class Draft:
         """To be called when all its files are closed."""
         np.savez(self.folder / _MEMORY, **dict(memory))  # type: ignore[arg-type]
         told = {"frames": frames, "first_pts": first_pts, "last": asdict(last), "sha256": _digests(self.folder)}
+        if hasattr(os, "sync"):  # so that a power cut leaves a segment whole, or none
+            os.sync()
         _write_json(self.folder / _SEGMENT, told)
 
 
@@ -153,5 +155,8 @@ def _digests(folder: Path) -> dict[str, str]:
 
 def _write_json(path: Path, value: object) -> None:
     unfinished = path.with_name(path.name + _UNFINISHED)
-    unfinished.write_text(json.dumps(value, indent=1), encoding="utf-8")
+    with unfinished.open("w", encoding="utf-8") as file:
+        json.dump(value, file, indent=1)
+        file.flush()
+        os.fsync(file.fileno())
     os.replace(unfinished, path)

@@ -12,6 +12,7 @@ from typing import Any
 
 from vmfm.apps.checkpoints import SEGMENT_FRAMES, Checkpoints
 from vmfm.apps.jobs import Job
+from vmfm.apps.media.atomic import sweep
 from vmfm.apps.media.backgrounds import Background
 from vmfm.apps.media.codecs import version as codecs_version
 from vmfm.apps.media.cut import WHOLE, Cut
@@ -116,6 +117,9 @@ def recomposite(
             for output in outputs:
                 output.check(sound=wish.audio)
             checkpoints = Checkpoints(job.checkpoints, {**(making or {}), **_making(job, wish, stream, outputs)})
+            if checkpoints.left_by is not None:
+                for path in job.targets:
+                    sweep(path, checkpoints.left_by)
             if checkpoints.anew:
                 on_note(f"starts anew ({checkpoints.anew})")
             resumed_at = checkpoints.frames

@@ -59,7 +59,7 @@ def watch(process: subprocess.Popen, folder: Path, parts: int, frames: int) -> f
     began, row = time.perf_counter(), 0
     print("| minute of the clip | seconds | resident MB |\n|---|---|---|")
     while process.poll() is None:
-        done = 250 * len(list(folder.glob(".*/*/segment.json")))
+        done = 250 * len(list(folder.glob(".*/*[0-9]/segment.json")))
         if done >= (row + 1) * frames / parts:
             row += 1
             resident = int(Path(f"/proc/{process.pid}/statm").read_text().split()[1]) * 4096 / 1e6
@@ -114,7 +114,7 @@ def main() -> None:
             time.sleep(rng.uniform(0.3, 1) * seconds / (given.kills + 1))
             process.kill()
             process.wait()
-            print(f" {250 * len(list(killed.glob('.*/*/segment.json')))}", end="", flush=True)
+            print(f" {250 * len(list(killed.glob('.*/*[0-9]/segment.json')))}", end="", flush=True)
         print(" frames, and finished")
         _, err = (process := start(clip, killed, bundle)).communicate()
         if process.returncode:

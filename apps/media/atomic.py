@@ -10,12 +10,21 @@ from pathlib import Path
 _LONG = 48  # characters, of up to four bytes each
 
 
-def _partial(path: Path) -> Path:
+def _partial(path: Path, process: int | None = None) -> Path:
     # The suffix stays, because libav and OpenCV choose the format by it; of a long name, which could not be any longer,
     # the beginning and what tells it from others does.
     stem = path.stem if len(path.stem) < _LONG else f"{path.stem[:_LONG]}~{zlib.crc32(os.fsencode(path.stem)):08x}"
     # Absolute, because libav takes `concat:x.mp4` for an address.
-    return path.absolute().with_name(f".{stem}.partial-{os.getpid()}{path.suffix}")
+    return path.absolute().with_name(f".{stem}.partial-{process or os.getpid()}{path.suffix}")
+
+
+def sweep(path: Path, process: int) -> None:
+    """Remove what a process that was killed has left of `path`."""
+    partial = _partial(path, process)
+    if partial.is_dir():
+        shutil.rmtree(partial, ignore_errors=True)
+    else:
+        partial.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Frames into a video, an image or numbered images; complete under the final name, or not there at all."""
 
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,7 +42,7 @@ class Joiner(Protocol):
         """As of a writer."""
 
     def append(self, part: Path, starts_at: int) -> None:
-        """Add what open_part() made from the frame at `starts_at` on, as it is. The part may be used up."""
+        """Add what open_part() made from the frame at `starts_at` on, as it is."""
 
 
 @contextmanager
@@ -176,4 +177,8 @@ class FolderWriter:
 
     def append(self, part: Path, starts_at: int) -> None:
         for file in part.iterdir():
-            shutil.move(file, self._pattern.parent / file.name)
+            target = self._pattern.parent / file.name
+            try:
+                os.link(file, target)  # the part stays whole, for the case that this is interrupted
+            except OSError:  # another file system, or one without links
+                shutil.copyfile(file, target)

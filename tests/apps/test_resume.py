@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 
 SEGMENT, FRAMES = 20, 90
-# The command, in segments that are short enough for a test.
+# The command, in segments that are short enough for a test, and joined slowly enough to be killed meanwhile.
 VMFM = (
+    "import time; from vmfm.apps.media.writer import FolderWriter as F; append = F.append; "
+    "F.append = lambda *parts: (append(*parts), time.sleep(0.1)); "
     "import vmfm.apps.recomposite as it; from vmfm.apps.main import main; "
     f"it.SEGMENT_FRAMES = {SEGMENT}; main()"
 )  # fmt: skip
@@ -64,7 +66,7 @@ def kill_when(process, there):
 
 
 def segments(folder):
-    return sorted(path.parent.name for path in folder.glob("*/segment.json"))
+    return sorted(path.parent.name for path in folder.glob("*[0-9]/segment.json"))
 
 
 def alphas(folder):
@@ -97,8 +99,12 @@ def test_a_killed_job_goes_on_to_the_same_result(vmfm, source, look, tmp_path, s
         assert not (tmp_path / f"killed{suffix}").exists()
         assert not (tmp_path / "killed-alpha").exists()
     done = len(segments(left)) * SEGMENT
+    kill_when(
+        vmfm(*targets("killed"), *wanted, "--resume"), lambda: any(tmp_path.glob(".killed-alpha.partial-*/*1.png"))
+    )
+    assert len(list(tmp_path.glob(".*.partial-*"))) > 1
     said = finish(vmfm(*targets("killed"), *wanted, "--resume"))
-    assert f"goes on after frame {done}" in said
+    assert f"goes on after frame {FRAMES}" in said and done < FRAMES
     assert not list(tmp_path.glob(".*"))
     for name in (f"{{}}{suffix}", "{}-d.mov"):
         whole, killed = (tmp_path / name.format(which) for which in ("whole", "killed"))
