@@ -1,7 +1,9 @@
 """Damaged files, hostile names, broken bundles: each ends in a result or in a sentence, and leaves nothing half-written."""
 
+import itertools
 import os
 import random
+import shutil
 import struct
 import subprocess
 import sys
@@ -12,10 +14,13 @@ import av
 import cv2
 import numpy as np
 import pytest
+from vmfm.apps import recomposite as recompositing
+from vmfm.apps.jobs import Targets, plan_jobs
 from vmfm.apps.main import run
 from vmfm.apps.media.backgrounds import open_background
 from vmfm.apps.media.frames import Frame
-from vmfm.runtime import VmfmError
+from vmfm.apps.recomposite import Wish
+from vmfm.runtime import MattingStream, VmfmError
 
 DAMAGED = 16  # files per format, each damaged in its own way
 VIDEOS = {
@@ -251,6 +256,44 @@ def test_damaged_bundles_are_told(fresh_bundle, make_video, capsys, tmp_path, fi
         err = capsys.readouterr().err
         assert err.startswith("vmfm: ") and str(bundle.path) in err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["fresh", "in.mp4"]
+
+
+def test_damaged_checkpoints_are_made_anew(tiny_bundle, make_video, look, tmp_path, monkeypatch):
+    monkeypatch.setattr(recompositing, "SEGMENT_FRAMES", 6)
+    source = make_video(tmp_path / "in.mp4", pts=range(20), sound="aac")
+    here, then = tmp_path / "here", tmp_path / "then"
+    targets = Targets(out=str(here / "o.mkv"), alpha=str(here / "a"), resume=True)
+    frames = itertools.count()
+
+    def stop():
+        if next(frames) == 15:
+            raise KeyboardInterrupt
+
+    with MattingStream(tiny_bundle, deliver=("picture", "alpha")) as stream, open_background("#00FF00") as background:
+
+        def run_job(**calls):
+            (job,) = plan_jobs([source], targets)
+            return recompositing.recomposite(job, stream, background, Wish(resume=True), **calls)
+
+        with pytest.raises(KeyboardInterrupt):
+            run_job(on_frame=stop)
+        shutil.copytree(here, then)
+        files = sorted(path.relative_to(then) for path in then.rglob("*") if path.is_file())
+        files = [file for file in files if "unfinished" not in str(file)]
+        assert {path.name for path in files} >= {"job.json", "segment.json", "memory.npz", "out.mkv"}
+        for seed, file in enumerate(files):
+            shutil.rmtree(here)
+            shutil.copytree(then, here)
+            whole = (here / file).read_bytes()
+            (here / file).write_bytes(
+                b"" if seed % 3 == 0 else bytes(len(whole)) if seed % 3 == 1 else damage(whole, seed)
+            )
+            notes = []
+            run_job(on_note=notes.append)
+            assert any("starts anew" in note for note in notes) or damage(whole, seed) == whole
+            assert len(look.times(here / "o.mkv")) == len([*(here / "a").iterdir()]) == 20
+            assert all(cv2.imread(str(path)) is not None for path in (here / "a").iterdir())
+            assert sorted(path.name for path in here.iterdir()) == ["a", "o.mkv"]
 
 
 def huge_png(side: int) -> bytes:
