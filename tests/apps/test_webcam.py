@@ -5,6 +5,7 @@ red, so a picture whose matte is its own is exactly the disc of frame n on the n
 """
 
 import itertools
+import os
 import re
 import threading
 import time
@@ -131,6 +132,27 @@ def test_every_matte_is_of_its_own_frame(vmfm, device, clip):
     assert len(set(numbers)) > FRAMES // 2
     assert re.search(r"4\d frames in .* fps\), \d+ dropped; from capture to send \d+ ms", out)
     assert "/dev/video42 (test)" in out and "tiny on cpu: OpenVINO" in out
+
+
+@pytest.mark.slow
+def test_every_picture_is_right_for_as_long_as_a_call_lasts(vmfm, device, clip):
+    """For a whole call: VMFM_CALL_SECONDS=300 pytest -k call_lasts"""
+    ends_at = time.monotonic() + float(os.environ.get("VMFM_CALL_SECONDS", "3"))
+    wrong, discs_sent, last = [], 0, None
+
+    def enough(sent):
+        nonlocal discs_sent, last
+        picture = sent.pop()
+        number = number_of(picture)
+        if not is_own(picture, WHITE) or number == last is not None:
+            wrong.append(picture)
+        last = number
+        discs_sent += number is not None
+        return discs_sent > 20 and time.monotonic() > ends_at
+
+    device.enough = enough
+    assert vmfm("webcam", "--camera", clip, "--background", "#FFFFFF", "--size", f"{WIDTH}x{HEIGHT}")[0] == 0
+    assert not wrong
 
 
 @pytest.mark.parametrize("background", ["blur", "still.png", "clip.mkv"])
