@@ -224,7 +224,7 @@ def _entries(kind: str, folder: Path, labels: Path | None, split: str) -> Iterat
         return
     if kind == "backgrounds":
         for path in sorted((folder / "images" if (folder / "images").is_dir() else folder).iterdir()):
-            if path.suffix.lower() in {".jpg", ".png"}:
+            if path.suffix.lower() in {".jpg", ".png"} and not path.name.startswith("."):
                 yield path.stem, {}
         return
     home = labels or folder
@@ -260,7 +260,7 @@ def _things(folder: Path, labels: Path | None, split: str) -> Iterator[tuple[str
     """(name, {"grip"} or {"holder", "box"}) of every thing in this split, as far as the folder tells."""
     if (folder / "alpha").is_dir():
         if split == "train":
-            yield from ((path.stem, {}) for path in sorted((folder / "alpha").glob("*.png")))
+            yield from ((path.stem, {}) for path in sorted((folder / "alpha").glob("[!.]*.png")))
     elif (folder / "index.json").exists():
         photos = _photos(labels) if labels else {}
         for name, piece in sorted(json.loads((folder / "index.json").read_text())["objects"].items()):
