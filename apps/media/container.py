@@ -25,6 +25,14 @@ def open_container(
         yield container
 
 
+def packets_of(container: "av.container.InputContainer", streams: "list[av.stream.Stream]") -> Iterator["av.Packet"]:
+    """The packets of these tracks, and at the end an empty one of each."""
+    try:
+        yield from container.demux(streams)
+    except IndexError:  # at the end, PyAV also counts tracks that came up on the way, which it does not have
+        return
+
+
 class Clock:
     """Puts the times of one track in order, in units of its time base.
 

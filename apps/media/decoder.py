@@ -9,7 +9,7 @@ from pathlib import Path
 
 import av
 from av.codec.hwaccel import HWAccel, hwdevices_available
-from vmfm.apps.media.container import Clock, open_container
+from vmfm.apps.media.container import Clock, open_container, packets_of
 from vmfm.apps.media.errors import ReadError
 
 _MOST_PIXELS = 2**26  # 8192 x 8192: a header of some bytes can claim many times that
@@ -139,7 +139,7 @@ class Decoder:
     def _decode(self) -> Iterator["av.VideoFrame"]:
         end: Fraction | None = None
         shown: deque[int | None] = deque()
-        packets = self.container.demux(self.stream)
+        packets = packets_of(self.container, [self.stream])
         number = 0
         while True:
             try:

@@ -6,7 +6,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
-from vmfm.apps.media.container import Clock, open_container
+from vmfm.apps.media.container import Clock, open_container, packets_of
 from vmfm.apps.media.errors import ReadError, WriteError
 
 Span = tuple[Fraction, Fraction | None]  # in seconds from where the file begins; None: to its end
@@ -60,7 +60,7 @@ class Tracks:
         try:
             if self._begin:
                 self._search(source)
-            for packet in source.demux(streams):
+            for packet in packets_of(source, streams):
                 if packet.size:
                     lag = packet.pts - packet.dts if packet.pts is not None and packet.dts is not None else 0
                     told = packet.dts if packet.dts is not None else packet.pts

@@ -86,13 +86,14 @@ class VideoReader:
             if not decoder.search(wanted):
                 decoder.restart()
             self._frames = decoder.frames()
+        self._end = None if cut.end is None else begins + math.ceil(cut.end / decoder.time_base)
         found = next((item for item in self._frames if item[1] >= wanted), None)
-        if found is None:
-            raise ReadError(f"{decoder.path} has no frame from {float(cut.start):g} s on")
+        if found is None or (self._end is not None and found[1] >= self._end):
+            until = "on" if cut.end is None else f"to {float(cut.start + (cut.duration or 0)):g} s"
+            raise ReadError(f"{decoder.path} has no frame from {float(cut.start):g} s {until}")
         self._ahead = [found]
         self._origin = found[1]
         self._shift = self._origin if cut.first else 0
-        self._end = None if cut.end is None else begins + math.ceil(cut.end / decoder.time_base)
 
     def _timed(self, earliest: int) -> Iterator[tuple["av.VideoFrame", int]]:
         while self._ahead:
