@@ -22,7 +22,7 @@ from vmfm.apps.media.frames import Frame
 from vmfm.apps.recomposite import Wish
 from vmfm.runtime import MattingStream, VmfmError
 
-DAMAGED = 16  # files per format, each damaged in its own way
+DAMAGED = 9  # files per format, each damaged in its own way
 VIDEOS = {
     "h264.mp4": {"sound": "aac", "subtitles": ["mov_text"]},
     "faststart.mp4": {"options": {"movflags": "+faststart"}},
@@ -53,7 +53,7 @@ def damage(whole: bytes, seed: int) -> bytes:
     at = rng.randrange(len(data))
     match seed % 6:
         case 0:
-            del data[len(data) * seed // (DAMAGED + 6) :]
+            del data[at:]
         case 1:
             for _ in range(12):
                 data[rng.randrange(min(len(data), 500))] = rng.randrange(256)
@@ -69,9 +69,9 @@ def damage(whole: bytes, seed: int) -> bytes:
     return bytes(data)
 
 
-def make_many(folder: Path, whole: bytes, suffix: str) -> None:
+def make_many(folder: Path, whole: bytes, suffix: str, first_seed: int = 0) -> None:
     folder.mkdir()
-    for seed in range(DAMAGED):
+    for seed in range(first_seed, first_seed + DAMAGED):
         (folder / f"{seed:02d}{suffix}").write_bytes(damage(whole, seed))
 
 
@@ -102,12 +102,12 @@ def frames_in(path: Path) -> int:
         return sum(1 for _ in container.decode(video=0))
 
 
-@pytest.mark.parametrize("salvage", [[], ["--salvage"]], ids=["strict", "salvage"])
+@pytest.mark.parametrize("options", ["", "--salvage --resume", "--salvage --start 0.1 --duration 0.15"])
 @pytest.mark.parametrize("name", VIDEOS)
-def test_damaged_videos(vmfm, make_video, tmp_path, name, salvage):
+def test_damaged_videos(vmfm, make_video, tmp_path, name, options):
     whole = make_video(tmp_path / name, pts=range(8), **VIDEOS[name])
-    make_many(tmp_path / "many", whole.read_bytes(), whole.suffix)
-    told = vmfm("recomposite", "many", "-o", "o", "--background", "#00FF00", "--alpha", "a", *salvage)
+    make_many(tmp_path / "many", whole.read_bytes(), whole.suffix, first_seed=DAMAGED * len(options.split()))
+    told = vmfm("recomposite", "many", "-o", "o", "--background", "#00FF00", "--alpha", "a", *options.split())
     assert_all_or_nothing(tmp_path, *told)
 
 

@@ -232,7 +232,7 @@ SIDES = [
 )
 def test_sound_and_subtitles_are_copied_in_step(vmfm, make_video, look, tmp_path, side):
     source = make_video(
-        tmp_path / side.name, pts=range(side.late, side.late + 24), codec=side.codec, sound=side.sound,
+        tmp_path / side.name, pts=range(side.late, side.late + 14), codec=side.codec, sound=side.sound,
         subtitles=side.subtitles, pixel_format="yuvj420p" if side.codec == "mjpeg" else "yuv420p",
     )  # fmt: skip
     status, _, err = vmfm("recomposite", source, "-o", side.target, "--background", "#00FF00", *side.arguments)
