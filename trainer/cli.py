@@ -314,6 +314,9 @@ def render(
     samples: Annotated[int, typer.Option(min=4, help="Rays per pixel at most: the steps of alpha.")] = 16,
     views: Annotated[int, typer.Option(min=1, max=10, help="Pictures of the same people in other scenes.")] = 4,
     clip: Annotated[int, typer.Option(min=0, help="Frames: animated clips instead of single pictures.")] = 0,
+    furniture: Annotated[
+        bool, typer.Option("--furniture", help="Furniture with nobody in the picture instead.")
+    ] = False,
     python: Annotated[str | None, typer.Option(help="A Python that has bpy.")] = None,
     setup: Annotated[bool, typer.Option("--setup", help="Only install Blender into the user's cache.")] = False,
 ) -> None:
@@ -331,9 +334,11 @@ def render(
         return
     if out is None:
         raise TrainerError("`vmfm render` needs a folder to write to: --out DIR")
+    if furniture and clip:
+        raise TrainerError("furniture stands still: got both --furniture and --clip, wanted one of them")
     tally = run(
-        out, assets, count=count, seed=seed, views=views, workers=workers, clip=clip, size=size, samples=samples,
-        threads=threads, python=python or environment.find_python(), console=console,
+        out, assets, count=count, seed=seed, views=views, workers=workers, clip=clip, furniture=furniture,
+        size=size, samples=samples, threads=threads, python=python or environment.find_python(), console=console,
     )  # fmt: skip
     told = ", ".join(f"{number} {state}" for state, number in sorted(tally.items()))
     console.print(f"{out}: {told or 'nothing left to do'}")

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from vmfm.trainer.errors import TrainerError
 from vmfm.trainer.render.catalogue import held_out, library
+from vmfm.trainer.render.furniture import furniture
 
 LICENCES = {
     "BlendSwap-CC-0": "CC0 1.0",
@@ -117,7 +118,9 @@ class Assets:
         """By the name that things.toml calls it, as far as they are there."""
         catalog = [model for folder in sorted((self.root / "objects").glob("*")) for model in _catalog(folder)]
         extra = [("casquette", ""), ("glasses", ""), ("sunglasses", "")]
-        names = [thing.name for thing in library()] + [name for name, _ in extra]
+        names = (
+            [thing.name for thing in library()] + [name for name, _ in extra] + [thing.name for thing in furniture()]
+        )
         found = {}
         for name in names:
             stem, _, wanted = name.partition("#")

@@ -34,7 +34,7 @@ def draw_scene(seed: int, view: int = 0, attempt: int = 0, available: Collection
     # Views of one seed share its people, so whether there is a second one is the seed's to say.
     if Random(f"company {seed}").random() < SECOND_PERSON:
         figures.append(_companion(rng, draw_look(seed, 1), things, shot, sits=figures[0].stance == "sit"))
-    return Scene(seed, view, split, tuple(figures), shot, _light(rng), _grade(rng))
+    return Scene(seed, view, split, tuple(figures), shot, draw_light(rng), draw_grade(rng))
 
 
 def draw_look(seed: int, person: int = 0) -> Look:
@@ -150,7 +150,7 @@ def _shot(rng: Random, framing: str, behind: bool) -> Shot:
                 rng.uniform(-0.5, 0.25), rng.gauss(0, 1.5))  # fmt: skip
 
 
-def _light(rng: Random) -> Light:
+def draw_light(rng: Random) -> Light:
     sun = (rng.uniform(0.5, 2.6), rng.uniform(17, 63), rng.uniform(-180, 180), rng.random())
     lamp = (rng.uniform(10, 45), rng.uniform(-180, 180), rng.random(), rng.choice((0.0, 0.15, 0.5, 0.8)))
     return Light(
@@ -163,6 +163,6 @@ def _light(rng: Random) -> Light:
     )
 
 
-def _grade(rng: Random) -> Grade:
+def draw_grade(rng: Random) -> Grade:
     balance = (rng.uniform(0.9, 1.1), 1.0, rng.uniform(0.88, 1.12)) if rng.random() < 0.6 else (1.0, 1.0, 1.0)
     return Grade(rng.uniform(0.28, 0.8), rng.choice((80.0, 90.0, 95.0)), balance)

@@ -2,10 +2,12 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 from vmfm.trainer.render.scene import sample_name
 
 CLIP = "clip.json"
@@ -23,6 +25,14 @@ def is_rejected(out: Path, name: str) -> bool:
 def reject(out: Path, name: str, why: str) -> None:
     (out / REJECTED).mkdir(parents=True, exist_ok=True)
     (out / REJECTED / name).write_text(why + "\n", encoding="utf-8")
+
+
+def write_image(path: Path, image: np.ndarray, options: Sequence[int]) -> None:
+    """image: as OpenCV wants it. options: of the encoder that the path's ending names."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{os.getpid()}.{path.name}")
+    cv2.imwrite(str(temporary), image, options)
+    os.replace(temporary, path)
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -10,11 +10,11 @@ from vmfm.trainer.render.worker import Settings, settings_json
 
 
 def run(
-    out: Path, assets: Path, *, count: int, seed: int, views: int, workers: int, clip: int, size: int, samples: int,
-    threads: int, python: str, console: Console,
+    out: Path, assets: Path, *, count: int, seed: int, views: int, workers: int, clip: int, furniture: bool, size: int,
+    samples: int, threads: int, python: str, console: Console,
 ) -> Counter[str]:  # fmt: skip
     """Renders until `count` samples lie in `out`; returns how many pictures ended in each state."""
-    settings = Settings(str(out.resolve()), str(assets.resolve()), size, samples, threads, clip)
+    settings = Settings(str(out.resolve()), str(assets.resolve()), size, samples, threads, clip, furniture)
     plan = Plan(out, count, seed, views, clip > 0)
     tally: Counter[str] = Counter()
     seconds = 0.0

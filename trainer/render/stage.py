@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from random import Random
+from typing import Protocol
 
 import numpy as np
 from vmfm.trainer.render.assets import Assets
@@ -15,7 +16,7 @@ from vmfm.trainer.render.library import make_prop
 from vmfm.trainer.render.mesh import Mesh, surface_points
 from vmfm.trainer.render.performer import STILL, Motion, Performer, Unposable
 from vmfm.trainer.render.person import Person
-from vmfm.trainer.render.scene import Figure, Scene, Use
+from vmfm.trainer.render.scene import Figure, Light, Scene, Use
 from vmfm.trainer.render.skeleton import SIDES
 from vmfm.trainer.render.stances import STANCES, seat
 
@@ -41,6 +42,28 @@ class Item:
         if self.mesh is None or self.vertices is None:
             return transform(self.matrix, self.strands.points.reshape(-1, 3)[::11])  # type: ignore
         return surface_points(self.mesh, self.vertices, count)
+
+
+class Drawn(Protocol):
+    """What was drawn for a picture, as far as its light depends on it."""
+
+    @property
+    def split(self) -> str: ...
+    @property
+    def light(self) -> Light: ...
+
+
+class Shown(Protocol):
+    """What Blender must know of a scene, whether there are people in it or not."""
+
+    @property
+    def scene(self) -> Drawn: ...
+    @property
+    def items(self) -> tuple[Item, ...]: ...
+    @property
+    def camera(self) -> Camera: ...
+    @property
+    def eyes(self) -> np.ndarray: ...  # (3,) what lamps are aimed at
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ class Settings:
     samples: int = 16  # rays per pixel at most
     threads: int = 1
     clip: int = 0  # frames; 0 for single pictures
+    furniture: bool = False  # rooms with nobody in them
 
 
 def main(settings_json: str) -> None:
@@ -67,8 +68,10 @@ class _Studio:
         from vmfm.trainer.render.export import Rejected
 
         name = sample_name(seed, view)
+        options = self.settings
+        make = self._room if options.furniture else self._clip if options.clip else self._picture
         try:
-            (self._clip if self.settings.clip else self._picture)(seed, view)
+            make(seed, view)
         except Rejected as error:
             files.reject(self.out, name, str(error))
             return "rejected", str(error)
@@ -79,32 +82,41 @@ class _Studio:
     def _staged(self, seed: int, view: int, build: Callable):
         """What `build(scene, people)` makes of the first attempt that it can make something of."""
         from vmfm.trainer.render.draw import draw_scene
-        from vmfm.trainer.render.export import Rejected
-        from vmfm.trainer.render.performer import Unposable
         from vmfm.trainer.render.person import build_person
 
-        why = ""
-        for attempt in range(ATTEMPTS):
+        def staged(attempt: int):
             scene = draw_scene(seed, view, attempt, self.assets.models)
             for figure in scene.figures:
                 if figure.look not in self.people:
                     if len(self.people) > 3:
                         self.people.clear()
                     self.people[figure.look] = build_person(self.assets, figure.look, scene.split)
-            try:
-                return build(scene, tuple(self.people[figure.look] for figure in scene.figures))
-            except Unposable as error:
-                why = str(error)
-        raise Rejected(f"none of {ATTEMPTS} draws could be posed; the last: {why}")
+            return build(scene, tuple(self.people[figure.look] for figure in scene.figures))
 
-    def _shoot(self, staged, until=None, white: float | None = None, strict: bool = True):
+        return _first_possible(staged)
+
+    def _passes(self, shown, until=None):
         from vmfm.trainer.render.blender import studio
-        from vmfm.trainer.render.export import make_sample
 
         options = self.settings
-        passes, light = studio.render(staged, self.assets, self.scratch, size=options.size, samples=options.samples,
-                                      threads=options.threads, until=until)  # fmt: skip
+        return studio.render(shown, self.assets, self.scratch, size=options.size, samples=options.samples,
+                             threads=options.threads, until=until)  # fmt: skip
+
+    def _shoot(self, staged, until=None, white: float | None = None, strict: bool = True):
+        from vmfm.trainer.render.export import make_sample
+
+        passes, light = self._passes(staged, until)
         return make_sample(passes, staged, self._credits(staged), light, white=white, strict=strict)
+
+    def _room(self, seed: int, view: int) -> None:
+        from vmfm.trainer.render.cutouts import make_cutout, write_cutout
+        from vmfm.trainer.render.furnish import furnish
+        from vmfm.trainer.render.furniture import draw_room
+
+        models = self.assets.models
+        room = _first_possible(lambda attempt: furnish(draw_room(seed, view, attempt, models), self.assets))
+        passes, light = self._passes(room)
+        write_cutout(make_cutout(passes, room, self._credits(room), light), self.out, sample_name(seed, view))
 
     def _picture(self, seed: int, view: int) -> None:
         from vmfm.trainer.render.export import write_sample
@@ -153,6 +165,20 @@ class _Studio:
                 credits[name] = {"file": f"{model.library}/{model.path.name}", "label": model.label,
                                  "creator": model.creator, "licence": model.licence}  # fmt: skip
         return credits
+
+
+def _first_possible(make: Callable):
+    """What `make(attempt)` gives for the first attempt that can be posed."""
+    from vmfm.trainer.render.export import Rejected
+    from vmfm.trainer.render.performer import Unposable
+
+    why = ""
+    for attempt in range(ATTEMPTS):
+        try:
+            return make(attempt)
+        except Unposable as error:
+            why = str(error)
+    raise Rejected(f"none of {ATTEMPTS} draws could be posed; the last: {why}")
 
 
 def settings_json(settings: Settings) -> str:

@@ -7,13 +7,13 @@ import numpy as np
 from vmfm.trainer.render.assets import Assets, choose
 from vmfm.trainer.render.blender import geometry
 from vmfm.trainer.render.passes import Passes, read_passes
-from vmfm.trainer.render.stage import Staged
+from vmfm.trainer.render.stage import Shown
 
 MARGIN = 0.02  # of the picture, around what can be seen
 
 
 def render(
-    staged: Staged, assets: Assets, scratch: Path, *, size: int, samples: int, threads: int, until: Staged | None = None
+    staged: Shown, assets: Assets, scratch: Path, *, size: int, samples: int, threads: int, until: Shown | None = None
 ) -> tuple[Passes, dict]:
     """The passes of a scene, and what its light is.
 
@@ -65,7 +65,7 @@ def _reset(size: int, samples: int, threads: int, *, blur: bool) -> None:
     layer.pass_cryptomatte_depth = 6
 
 
-def _crop(items: list, staged: Staged) -> None:
+def _crop(items: list, staged: Shown) -> None:
     """Renders only the part of the picture that can hold something."""
     low, high = np.ones(2), np.zeros(2)
     for item in items:
