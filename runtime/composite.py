@@ -18,6 +18,7 @@ from vmfm.runtime.errors import FrameError
 from vmfm.runtime.preprocess import check_frame, shrink
 
 SOFT_LOW, SOFT_HIGH = 1 / 255, 254 / 255  # outside, blending would change no pixel by more than one level
+_SOLID = 254  # SOFT_HIGH as _softness() tells it
 WORK_PX = 400  # longer side of the reduced size, at most
 PIECE = 2**16  # pixels corrected at a time
 WIDE, NARROW = 0.04, 0.005  # radii of the two averages, of the longer side
@@ -30,7 +31,7 @@ def estimate_foreground(frame: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     """
     _check(frame, alpha)
     foreground = frame.copy()
-    for pixels, _, colours in _soft_pieces(frame, alpha):
+    for pixels, _, colours in _soft_pieces(frame, alpha, _softness(alpha)):
         foreground.reshape(-1, 3)[pixels] = colours
     return foreground
 
@@ -54,8 +55,9 @@ def composite(
     check_background(background, frame)
     out = np.empty(frame.shape, np.uint8) if out is None else out
     np.copyto(out, background)
-    cv2.copyTo(frame, cv2.inRange(alpha, SOFT_HIGH, np.inf), out)
-    for pixels, a, foreground in _soft_pieces(frame, alpha):
+    softness = _softness(alpha)
+    cv2.copyTo(frame, cv2.inRange(softness, _SOLID, 255), out)
+    for pixels, a, foreground in _soft_pieces(frame, alpha, softness):
         behind = out.reshape(-1, 3).take(pixels, axis=0)
         out.reshape(-1, 3)[pixels] = _blend(foreground, a, behind, linear)
     return out
@@ -86,40 +88,53 @@ def average_radii(size: tuple[int, int]) -> tuple[int, int]:
 
 def _blend(foreground: np.ndarray, alpha: np.ndarray, background: np.ndarray, linear: bool) -> np.ndarray:
     """uint8 (N, 3) from uint8, float32 and uint8, all (N, 3)."""
-    to_blend = _LINEAR if linear else _IDENTITY
-    under = to_blend[background]
-    mixed = under + alpha * (to_blend[foreground] - under)
+    over, under = (_LINEAR[x] if linear else x.astype(np.float32) for x in (foreground, background))
+    mixed = under + alpha * (over - under)
     return _to_uint8(_linear_to_srgb(mixed) if linear else mixed)
 
 
-def _soft_pieces(frame: np.ndarray, alpha: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+def _softness(alpha: np.ndarray) -> np.ndarray:
+    """uint8 (H, W): 0 up to SOFT_LOW, _SOLID and more from SOFT_HIGH on. A quarter of the bytes for all that looks at it."""
+    return cv2.convertScaleAbs(alpha, alpha=255, beta=-0.5)
+
+
+def _soft_pieces(
+    frame: np.ndarray, alpha: np.ndarray, softness: np.ndarray
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """The pixels whose alpha is neither 0 nor 1, PIECE at a time, so that memory stays small however many there are.
 
     Each piece: flat indices (N,), alpha float32 (N, 3), the same in every channel, and F uint8 (N, 3).
     """
     frame, alpha = np.ascontiguousarray(frame), np.ascontiguousarray(alpha)
-    soft = np.flatnonzero((alpha > SOFT_LOW) & (alpha < SOFT_HIGH))
+    soft = np.flatnonzero(softness - np.uint8(1) < _SOLID - 1)  # below 0 it begins again at 255
     if not len(soft):
         return
     surroundings = _surrounding_colours(frame, alpha)
     for start in range(0, len(soft), PIECE):
         pixels = soft[start : start + PIECE]
         a = np.repeat(alpha.take(pixels), 3).reshape(-1, 3)
-        foreground, background = (_sample(colours, pixels, alpha.shape) for colours in surroundings)
+        foreground, background = _sample(surroundings, pixels, alpha.shape)
         seen = frame.reshape(-1, 3).take(pixels, axis=0)
         yield pixels, a, _to_uint8(_agree(foreground, background, a, seen))
 
 
-def _sample(small: np.ndarray, pixels: np.ndarray, full_size: tuple[int, ...]) -> np.ndarray:
-    """Bilinear colours, float32 (N, 3), of a reduced uint8 picture at flat pixel indices of the full-size one."""
+def _sample(
+    pictures: tuple[np.ndarray, np.ndarray], pixels: np.ndarray, full_size: tuple[int, ...]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Bilinear colours, float32 (N, 3) each, of two reduced uint8 pictures at flat pixel indices of the full-size one."""
     columns = 1024  # remap wants a picture, and one not wider than 32767
-    padding = -len(pixels) % columns
-    map_y, map_x = (
-        np.pad((at + 0.5) * (small_side / full_side) - 0.5, (0, padding)).astype(np.float32).reshape(-1, columns)
-        for at, small_side, full_side in zip(np.divmod(pixels, full_size[1]), small.shape, full_size, strict=False)
-    )
-    colours = cv2.remap(small, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return colours.reshape(-1, 3)[: len(pixels)].astype(np.float32)
+    at = np.zeros((2, -(-len(pixels) // columns), columns), np.float32)  # rows and columns of the pictures
+    places = np.divmod(pixels.astype(np.int32), np.int32(full_size[1]))
+    for place, whole, small_side, full_side in zip(places, at, pictures[0].shape, full_size, strict=False):
+        scale = np.float32(small_side / full_side)
+        np.multiply(place, scale, out=whole.reshape(-1)[: len(pixels)], casting="unsafe")
+        whole += scale / 2 - np.float32(0.5)
+
+    def sample(picture: np.ndarray) -> np.ndarray:
+        colours = cv2.remap(picture, at[1], at[0], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        return colours.reshape(-1, 3)[: len(pixels)].astype(np.float32)
+
+    return sample(pictures[0]), sample(pictures[1])
 
 
 def _agree(foreground: np.ndarray, background: np.ndarray, alpha: np.ndarray, seen: np.ndarray) -> np.ndarray:
@@ -172,8 +187,7 @@ def _linear_to_srgb(x: np.ndarray) -> np.ndarray:
     return 255 * np.where(x <= 0.0031308, x * 12.92, 1.055 * np.maximum(x, 0) ** (1 / 2.4) - 0.055)
 
 
-_IDENTITY = np.arange(256, dtype=np.float32)
-_LINEAR = srgb_to_linear(_IDENTITY / 255).astype(np.float32)
+_LINEAR = srgb_to_linear(np.arange(256, dtype=np.float32) / 255).astype(np.float32)
 
 
 def _check(frame: np.ndarray, alpha: np.ndarray) -> None:
