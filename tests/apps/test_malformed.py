@@ -151,7 +151,7 @@ def test_hostile_names(vmfm, make_video, tmp_path):
     status, _, err = vmfm("recomposite", "many", "-o", "o", "--background", "#00FF00", "--alpha", "a")
     assert status == 0, err
     assert {path.name for path in (tmp_path / "o").iterdir()} == {name for name in HOSTILE_NAMES if name[0] != "."}
-    for name in HOSTILE_NAMES[1:]:
+    for name in (name for name in HOSTILE_NAMES if set(name) & set(":%[") or len(name) > 100):
         status, _, err = vmfm("recomposite", "whole.mp4", "-o", f"./{name}", "--background", "blur")
         assert status == 0, err
 
