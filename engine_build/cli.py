@@ -47,6 +47,46 @@ def export(
     console.print(f"wrote {out} ({megabytes:.1f} MB)")
 
 
+def quantise(
+    bundle: Annotated[str, typer.Argument(help="lite, full, or the folder of a bundle.")],
+    data: Annotated[Path, typer.Argument(help="The data folder: holds real/ and rendered/.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="The bundle to write; an older one is replaced.")],
+    pictures: Annotated[int, typer.Option(min=1, help="How many training pictures to look at.")] = 80,
+    scores: Annotated[
+        Path | None, typer.Option(help="What `vmfm evaluate --json` wrote: keep it on record.", show_default=False)
+    ] = None,
+) -> None:
+    """Give a bundle the ranges that CPUs need to compute it in int8; float32 stays at hand as --backend cpu-f32.
+
+    Example: vmfm quantise bundles/mine data -o bundles/mine
+    """
+    from rich.console import Console
+    from rich.table import Table
+    from vmfm.engine_build.quantise import quantise_bundle
+    from vmfm.runtime.bundle import Bundle
+
+    console = Console()
+    kept_scores = None
+    if scores:
+        from vmfm.engine_build.export import read_scores
+
+        kept_scores = read_scores(scores)
+    with console.status("running the nets") as status:
+        result = quantise_bundle(
+            Bundle.open(bundle),
+            data,
+            out,
+            pictures=pictures,
+            scores=kept_scores,
+            on_net=lambda net: status.update(f"quantising {net}"),
+        )
+    table = Table("net", "int8 against float32", "computes in", title="difference of outputs in [0, 1], max / mean")
+    for net in result.nets:
+        table.add_row(net.net, str(net.change), "int8" if net.holds else "float32")
+    console.print(table)
+    console.print(f"wrote {out}")
+
+
 def card(
     bundle: Annotated[str, typer.Argument(help="lite, full, or the folder of a bundle.")],
     text: Annotated[

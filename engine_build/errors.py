@@ -9,3 +9,7 @@ class ExportError(VmfmError):
 
 class BuildError(VmfmError):
     """A bundle could not be turned into engines."""
+
+
+class QuantiseError(VmfmError):
+    """A bundle could not be given int8."""

@@ -64,8 +64,8 @@ def measure_half_error(bundle: Bundle, frames: Iterable[np.ndarray]) -> HalfErro
     with tempfile.TemporaryDirectory() as scratch:
         imitation = imitate_bundle(bundle, Path(scratch) / "half")
         with (
-            MattingStream(bundle, backend="cpu", temporal=False) as exact,
-            MattingStream(imitation, backend="cpu", temporal=False) as rounding,
+            MattingStream(bundle, backend="cpu-f32", temporal=False) as exact,
+            MattingStream(imitation, backend="cpu-f32", temporal=False) as rounding,
         ):
             for frame in frames:
                 noisy = np.clip(frame + random.choice((-1, 0, 0, 1), frame.shape), 0, 255).astype(np.uint8)

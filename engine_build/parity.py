@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor, nn
+from vmfm.engine_build.difference import Difference
 from vmfm.engine_build.errors import ExportError
 from vmfm.engine_build.onnx_model import example_shape
 from vmfm.runtime.backends.base import SlotShape
@@ -17,17 +18,6 @@ SIZES = ((224, 384), (384, 224), (160, 160))  # (H, W): landscape, portrait, squ
 PATCHES = 32
 MAX_TOLERANCE = 1e-3  # float32 sums in another order differ by 1e-6; one 8-bit step of alpha is 4e-3
 MEAN_TOLERANCE = 1e-5
-
-
-@dataclass(frozen=True)
-class Difference:
-    """Between two computations of one net's output, which lies in [0, 1]: over all pixels of all sizes."""
-
-    max_abs: float
-    mean_abs: float
-
-    def __str__(self) -> str:
-        return f"{self.max_abs:.1e} / {self.mean_abs:.1e}"
 
 
 @dataclass(frozen=True)
@@ -70,7 +60,7 @@ def measure_parity(
                 differences[node.name].append((np.abs(in_engine - with_rounding), np.abs(with_rounding - as_trained)))
             backend.close_slot(slot)
     return tuple(
-        NetParity(name, *(_difference(arrays) for arrays in zip(*pairs, strict=True)))
+        NetParity(name, *(Difference.of(arrays) for arrays in zip(*pairs, strict=True)))
         for name, pairs in differences.items()
     )
 
@@ -92,8 +82,3 @@ def _picture(tensor: str, size: tuple[int, int]) -> Tensor:
     blobs = torch.rand((*shape[:2], 6, 6), generator=random)
     smooth = nn.functional.interpolate(blobs, shape[2:], mode="bicubic", align_corners=False)
     return (smooth + 0.1 * torch.randn(shape, generator=random)).clamp(0, 1)
-
-
-def _difference(arrays: tuple[np.ndarray, ...]) -> Difference:
-    values = np.concatenate([array.ravel() for array in arrays])
-    return Difference(float(values.max()), float(values.mean()))

@@ -1,4 +1,7 @@
-"""The bundle: a folder with `manifest.json` and one ONNX file per net. This file is the only owner of the format."""
+"""The bundle: a folder with `manifest.json` and one ONNX file per net. This file is the only owner of the format.
+
+It may hold `int8.json` too: the ranges of values within nets, which is all that a CPU needs to compute these in int8.
+"""
 
 import hashlib
 import json
@@ -16,8 +19,11 @@ from vmfm.runtime.graph import NETS, PATCH_PX, TENSORS, Node, TensorSpec
 
 FORMAT, VERSION = "vmfm-bundle", 1
 MANIFEST = "manifest.json"
+INT8 = "int8.json"
 SHIPPED = Path(__file__).parent / "bundles"
 NET_MULTIPLE_PX = 32
+
+Ranges = Mapping[str, tuple[float, float]]  # of tensors within a net, by their names in its file: least, greatest
 
 
 @dataclass(frozen=True)
@@ -43,6 +49,7 @@ class Bundle:
     patches: int = 128  # K, the refinement patches per frame
     trained: Mapping[str, Any] = field(default_factory=dict)  # how the weights came to be
     scores: Mapping[str, Any] = field(default_factory=dict)  # what they scored
+    ranges: Mapping[str, Ranges] = field(default_factory=dict)  # of the nets that may compute in int8, by net
 
     @classmethod
     def open(cls, name_or_path: "str | Path") -> "Bundle":
@@ -63,6 +70,7 @@ class Bundle:
                 int(manifest["patches"]),
                 dict(manifest["trained"]),
                 dict(manifest["scores"]),
+                _read_ranges(path, manifest["int8"]) if "int8" in manifest else {},
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise BundleError(
@@ -105,18 +113,7 @@ class Bundle:
                 raise BundleError(f"{self.path} has no net {node.name!r}; export it again with this release")
             if (spec.inputs, spec.outputs) != _tensors(node):
                 raise BundleError(f"{self.path}: net {node.name!r} has other inputs or outputs than this release uses")
-            self._verify_file(spec)
-
-    def _verify_file(self, spec: NetSpec) -> None:
-        file = self.path / spec.file
-        try:
-            digest = hashlib.sha256(file.read_bytes()).hexdigest()
-        except OSError as error:
-            raise BundleError(f"cannot read {file} ({error.strerror}); export or install the bundle again") from error
-        if digest != spec.sha256:
-            raise BundleError(
-                f"{file} is damaged: its sha256 is not the manifest's; export or install the bundle again"
-            )
+            _read_verified(self.path / spec.file, spec.sha256)
 
 
 def shipped_bundles() -> list[str]:
@@ -133,8 +130,9 @@ def write_bundle(
     patches: int,
     trained: Mapping[str, Any],
     scores: Mapping[str, Any],
+    ranges: Mapping[str, Ranges] | None = None,
 ) -> Bundle:
-    """Writes a bundle and opens it. models: the ONNX bytes of every net of the graph, by net name.
+    """Writes a bundle and opens it. models: the ONNX bytes of every net of the graph, by net name. ranges: as in Bundle.
 
     The folder appears whole or not at all; an older bundle at `path` is replaced, any other folder is not.
     trained and scores must be JSON values. Raises BundleError.
@@ -162,13 +160,17 @@ def write_bundle(
         "trained": dict(trained),
         "scores": dict(scores),
     }
+    contents = {spec.file: models[net] for net, spec in nets.items()}
+    if ranges:
+        contents[INT8] = json.dumps(ranges, indent=1).encode()
+        manifest["int8"] = {"file": INT8, "sha256": hashlib.sha256(contents[INT8]).hexdigest()}
     manifest["seal"] = _seal(manifest)
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as scratch:
         fresh = Path(scratch) / "new"
         fresh.mkdir()
-        for net, spec in nets.items():
-            (fresh / spec.file).write_bytes(models[net])
+        for file, content in contents.items():
+            (fresh / file).write_bytes(content)
         (fresh / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
         _move_into_place(fresh, path, Path(scratch) / "old")
     return Bundle.open(path.resolve())
@@ -239,9 +241,28 @@ def _seal(manifest: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def _net_spec(name: str, entry: Mapping[str, Any]) -> NetSpec:
-    file = str(entry["file"])
+def _read_verified(file: Path, sha256: str) -> bytes:
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise BundleError(f"cannot read {file} ({error.strerror}); export or install the bundle again") from error
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise BundleError(f"{file} is damaged: its sha256 is not the manifest's; export or install the bundle again")
+    return content
+
+
+def _inside(file: str) -> str:
     if Path(file).name != file:
-        raise ValueError(f"file {file!r} of net {name!r} lies outside the bundle")
+        raise ValueError(f"{file!r} lies outside the bundle")
+    return file
+
+
+def _read_ranges(path: Path, entry: Mapping[str, Any]) -> dict[str, Ranges]:
+    content = json.loads(_read_verified(path / _inside(str(entry["file"])), str(entry["sha256"])))
+    return {net: {name: (low, high) for name, (low, high) in ranges.items()} for net, ranges in content.items()}
+
+
+def _net_spec(name: str, entry: Mapping[str, Any]) -> NetSpec:
+    file = _inside(str(entry["file"]))
     inputs, outputs = (tuple(TensorSpec(**tensor) for tensor in entry[key]) for key in ("inputs", "outputs"))
     return NetSpec(name, file, str(entry["sha256"]), inputs, outputs)

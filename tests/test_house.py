@@ -18,7 +18,8 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 # Each vendor library lives in these files alone, so that replacing it, or doing without it, touches nothing else.
 VENDORS = {
-    "openvino": ("runtime/backends/openvino_backend.py",),
+    "openvino": ("runtime/backends/openvino_backend.py", "engine_build/quantise.py"),
+    "nncf": ("engine_build/quantise.py",),
     "tensorrt": ("runtime/backends/", "engine_build/"),
     "tensorrt_rtx": ("runtime/backends/", "engine_build/"),
     "pycuda": ("runtime/cuda/",),

@@ -32,6 +32,9 @@ BACKENDS: dict[str, Entry] = {
         "vmfm.runtime.backends.torch_backend", "open_torch_backend", "pip install 'vmfm[torch-gpu]'", uses_gpu=True
     ),
     "cpu": Entry("vmfm.runtime.backends.openvino_backend", "OpenVinoBackend", "pip install openvino", uses_gpu=False),
+    "cpu-f32": Entry(
+        "vmfm.runtime.backends.openvino_backend", "OpenVinoF32Backend", "pip install openvino", uses_gpu=False
+    ),
 }
 
 

@@ -1,15 +1,22 @@
-"""The CPU backend: OpenVINO runs the bundle's ONNX files."""
+"""The CPU backend: OpenVINO runs the bundle's ONNX files, in int8 where the bundle has ranges for that."""
 
 import os
+import platform
 from collections import OrderedDict
+from typing import ClassVar
 
+import numpy as np
 import openvino as ov
+from openvino import opset13 as ops
 from vmfm.runtime.backends.base import SlotShape
 from vmfm.runtime.backends.host import HostBackend, HostSlot
-from vmfm.runtime.bundle import Bundle
+from vmfm.runtime.bundle import Bundle, Ranges
 from vmfm.runtime.errors import BackendError
 from vmfm.runtime.graph import Node
 
+# Where OpenVINO's int8 was seen to be faster than its float32: from AVX on, and most with VNNI.
+INT8_MACHINES = ("x86_64", "amd64")
+OUTPUT_AXIS = {"Convolution": 0, "ConvolutionBackpropData": 1}  # of kernels; grouped ones gain nothing in int8
 KEPT_SIZES = 4  # net sizes kept compiled: a folder of landscape, portrait and square photos alternates between few
 
 
@@ -21,6 +28,7 @@ class OpenVinoSlot(HostSlot):
 
 class OpenVinoBackend(HostBackend):
     name = "cpu"
+    takes_int8: ClassVar[bool] = platform.machine().lower() in INT8_MACHINES
 
     def __init__(self, bundle: Bundle, nodes: tuple[Node, ...], threads: int | None = None) -> None:
         """threads: CPU threads per net; by default two, or half the cores where there are more than four.
@@ -37,6 +45,8 @@ class OpenVinoBackend(HostBackend):
         self._compiled: OrderedDict[tuple, dict[str, ov.CompiledModel]] = OrderedDict()
         device = self._core.get_property("CPU", "FULL_DEVICE_NAME").strip()
         self.note = f"OpenVINO {ov.__version__.split('-')[0]} on {device}, {cores} cores"
+        if in_int8 := [name for name in self._models if self._takes(name)]:
+            self.note += f", {len(in_int8)} of {len(self._models)} nets in int8"
 
     def open_slot(self, shape: SlotShape) -> OpenVinoSlot:
         slot = OpenVinoSlot(shape, self.nodes)
@@ -67,9 +77,22 @@ class OpenVinoBackend(HostBackend):
     def _read(self, node: Node) -> ov.Model:
         path = self.bundle.net_path(node.name)
         try:
-            return self._core.read_model(path)
-        except RuntimeError as error:
+            model = self._core.read_model(path)
+        except (RuntimeError, UnicodeDecodeError) as error:  # its messages quote what it read
             raise BackendError(f"OpenVINO cannot read {path}: {_reason(error)}") from error
+        if self._takes(node.name):
+            try:
+                quantise(model, self.bundle.ranges[node.name])
+            except KeyError as error:
+                raise BackendError(
+                    f"{self.bundle.path} has an int8 range for {error}, and {path.name} no such tensor; "
+                    "quantise or install the bundle again, or use the backend cpu-f32"
+                ) from error
+        return model
+
+    def _takes(self, net: str) -> bool:
+        """Whether a net runs in int8."""
+        return self.takes_int8 and net in self.bundle.ranges
 
     def _compile(self, shape: SlotShape) -> dict[str, ov.CompiledModel]:
         """All nets for one size, static shapes: OpenVINO then plans memory and kernels once."""
@@ -85,7 +108,7 @@ class OpenVinoBackend(HostBackend):
         model = self._models[node.name].clone()
         settings = {
             "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_PRECISION_HINT": "f32",  # bf16 would be faster on some CPUs, but it moves soft edges
+            "INFERENCE_PRECISION_HINT": "f32",  # of what is not in int8; bf16 gains with AMX only, and else loses
             "INFERENCE_NUM_THREADS": self._threads,
             "NUM_STREAMS": 1,
             "ENABLE_CPU_PINNING": False,  # lanes share the cores; pinned ones would all sit on the first
@@ -98,6 +121,47 @@ class OpenVinoBackend(HostBackend):
                 f"OpenVINO cannot compile the net {node.name!r} of {self.bundle.path} "
                 f"for {shape.net_size[1]}x{shape.net_size[0]}: {_reason(error)}"
             ) from error
+
+
+class OpenVinoF32Backend(OpenVinoBackend):
+    """Computes in float32 throughout, to compare with or to be exact."""
+
+    name = "cpu-f32"
+    takes_int8 = False
+
+
+def quantise(model: ov.Model, ranges: Ranges) -> None:
+    """Marks what `model` may compute in int8; OpenVINO then picks the kernels when it compiles.
+
+    ranges: what 256 steps have to span, for each tensor that convolutions read. Kernels get 127 steps per output channel,
+    not 255: CPUs without VNNI add two products in 16 bits, which 8-bit kernels overflow. So every CPU computes the same.
+    Raises KeyError for a tensor that is not there.
+    """
+    tensors = {name: output for op in model.get_ops() for output in op.outputs() for name in output.get_names()}
+    for name, (low, high) in ranges.items():
+        readers = tensors[name].get_target_inputs()
+        rounded = _in_steps(tensors[name], np.float32(low), np.float32(high), 256)
+        for reader in readers:
+            reader.replace_source_output(rounded.output(0))
+    for op in model.get_ops():
+        if (axis := OUTPUT_AXIS.get(op.get_type_name())) is not None:
+            kernel = op.input_value(1)
+            # A range of twice what is there leaves every second bit pattern unused.
+            peak = 2 * np.abs(_constant(kernel)).max(axis=tuple({0, 1, 2, 3} - {axis}), keepdims=True)
+            peak[peak == 0] = 1
+            op.input(1).replace_source_output(_in_steps(kernel, -peak, peak, 255).output(0))
+
+
+def _in_steps(output: ov.Output, low: np.ndarray | np.float32, high: np.ndarray | np.float32, steps: int) -> ov.Node:
+    return ops.fake_quantize(output, *(ops.constant(value) for value in (low, high, low, high)), steps)
+
+
+def _constant(output: ov.Output) -> np.ndarray:
+    """The float32 values of a kernel, which is stored in fp16 with a conversion behind it."""
+    node = output.get_node()
+    while node.get_type_name() != "Constant":
+        node = node.input_value(0).get_node()
+    return node.get_data().astype(np.float32)
 
 
 def _bind(request: ov.InferRequest, slot: HostSlot, node: Node) -> ov.InferRequest:
