@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from vmfm.apps.media.atomic import beside
 from vmfm.apps.media.errors import ReadError, WriteError
 from vmfm.apps.media.kinds import (
     TRANSPARENT_IMAGE_SUFFIXES,
@@ -52,7 +53,7 @@ class Job:
     def checkpoints(self) -> Path:
         """The hidden folder of what is done so far, beside the first target."""
         first = self.targets[0]
-        return first.with_name(f".{first.name.replace('%', '#')}.vmfm-resume")
+        return beside(first.with_name(first.name.replace("%", "#")), f"{first.suffix}.vmfm-resume")
 
     @property
     def is_there(self) -> bool:

@@ -10,12 +10,19 @@ from pathlib import Path
 _LONG = 48  # characters, of up to four bytes each
 
 
-def _partial(path: Path, process: int | None = None) -> Path:
-    # The suffix stays, because libav and OpenCV choose the format by it; of a long name, which could not be any longer,
-    # the beginning and what tells it from others does.
+def beside(path: Path, ending: str) -> Path:
+    """A hidden name next to `path`: that without its suffix, and the ending.
+
+    Absolute, because libav takes `concat:x` for an address. Of a long name, which could not be any longer, the beginning
+    stays, and what tells it from others.
+    """
     stem = path.stem if len(path.stem) < _LONG else f"{path.stem[:_LONG]}~{zlib.crc32(os.fsencode(path.stem)):08x}"
-    # Absolute, because libav takes `concat:x.mp4` for an address.
-    return path.absolute().with_name(f".{stem}.partial-{process or os.getpid()}{path.suffix}")
+    return path.absolute().with_name(f".{stem}{ending}")
+
+
+def _partial(path: Path, process: int | None = None) -> Path:
+    # The suffix stays, because libav and OpenCV choose the format by it.
+    return beside(path, f".partial-{process or os.getpid()}{path.suffix}")
 
 
 def sweep(path: Path, process: int) -> None:

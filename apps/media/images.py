@@ -8,7 +8,7 @@ from pathlib import Path
 import av
 import cv2
 import numpy as np
-from vmfm.apps.media.errors import ReadError, WriteError, check_is_file, write_errors
+from vmfm.apps.media.errors import ReadError, WriteError, check_is_file
 
 _MOST_PIXELS = 2**28  # 16384 x 16384: a file of some kB can claim many times that, and would be unpacked
 _PNG_SIZE = re.compile(rb"\x89PNG\r\n\x1a\n....IHDR(.{4})(.{4})", re.DOTALL)
@@ -46,10 +46,10 @@ def write_image(path: Path, image: np.ndarray) -> None:
     """Write (height, width) or (height, width, 3 or 4) grey / RGB / RGBA in the format that `path` names.
 
     image: uint8; uint16 for the formats that have 16 bits; float32 for .exr alone, light rather than code values.
+    Raises WriteError where the format cannot hold it, OSError where the system refuses.
     """
     if path.suffix.lower() == ".exr":
-        with write_errors(path):
-            path.write_bytes(_as_exr(image))
+        path.write_bytes(_as_exr(image))
         return
     conversion = {2: None, 3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}[image.shape[2] if image.ndim == 3 else 2]
     ordered = image if conversion is None else cv2.cvtColor(image, conversion)
@@ -58,8 +58,7 @@ def write_image(path: Path, image: np.ndarray) -> None:
     except cv2.error as error:
         height, width = image.shape[:2]
         raise WriteError(f"cannot make a {width}x{height} {path.suffix} image: {error.err}") from error
-    with write_errors(path):
-        path.write_bytes(data.tobytes())
+    path.write_bytes(data.tobytes())
 
 
 def _as_exr(image: np.ndarray) -> bytes:

@@ -99,7 +99,7 @@ def open_writer_into(
                 yield writer
                 writer.finish()
         else:
-            yield FolderWriter(partial) if info.is_video else ImageWriter(partial)
+            yield FolderWriter(partial, path) if info.is_video else ImageWriter(partial, path)
 
 
 @contextmanager
@@ -114,7 +114,7 @@ def open_joiner_into(
                 yield joiner
                 joiner.finish()
         else:
-            yield FolderWriter(partial)
+            yield FolderWriter(partial, path)
 
 
 @contextmanager
@@ -128,7 +128,7 @@ def open_part(path: Path, info: MediaInfo, encoding: Encoding | None, starts_at:
                 writer.finish()
         else:
             path.mkdir()
-            yield FolderWriter(path / (path.name if is_pattern(path) else _NUMBERED))
+            yield FolderWriter(path / (path.name if is_pattern(path) else _NUMBERED), path)
 
 
 @contextmanager
@@ -157,11 +157,14 @@ class ImageWriter:
 
     left_out = ""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, name: Path) -> None:
+        """name: in errors."""
         self._path = path
+        self._name = name
 
     def write(self, image: np.ndarray, frame: Frame) -> None:
-        write_image(self._path, image)
+        with write_errors(self._name):
+            write_image(self._path, image)
 
 
 class FolderWriter:
@@ -169,11 +172,14 @@ class FolderWriter:
 
     left_out = ""
 
-    def __init__(self, pattern: Path) -> None:
+    def __init__(self, pattern: Path, name: Path) -> None:
+        """name: in errors."""
         self._pattern = pattern
+        self._name = name
 
     def write(self, image: np.ndarray, frame: Frame) -> None:
-        write_image(numbered(self._pattern, frame.index), image)
+        with write_errors(self._name):
+            write_image(numbered(self._pattern, frame.index), image)
 
     def append(self, part: Path, starts_at: int) -> None:
         for file in part.iterdir():

@@ -129,7 +129,7 @@ def test_a_full_disk_is_told_and_leaves_nothing(make_video, tiny_bundle, tmp_pat
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
     )  # fmt: skip
     assert shown.returncode == 1, shown.stderr
-    assert "no space left for" in shown.stderr
+    assert f"no space left for {tmp_path / target}:" in " ".join(shown.stderr.split())
     assert "Traceback" not in shown.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["in.mp4"]
 

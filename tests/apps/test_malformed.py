@@ -152,8 +152,10 @@ def test_hostile_names(vmfm, make_video, tmp_path):
     assert status == 0, err
     assert {path.name for path in (tmp_path / "o").iterdir()} == {name for name in HOSTILE_NAMES if name[0] != "."}
     for name in (name for name in HOSTILE_NAMES if set(name) & set(":%[") or len(name) > 100):
-        status, _, err = vmfm("recomposite", "whole.mp4", "-o", f"./{name}", "--background", "blur")
-        assert status == 0, err
+        for option in ("--overwrite", "--resume"):
+            status, _, err = vmfm("recomposite", "whole.mp4", "-o", f"./{name}", "--background", "blur", option)
+            assert status == 0, err
+            (tmp_path / name).unlink()
 
 
 @pytest.mark.parametrize(
