@@ -104,6 +104,15 @@ class TestBeside:
         shown, where = Things([([PLANT], 1.0)], CPU).stand(behind, [PERSON_BOX] * 60, 1.0, dice(60))
         assert (shown[:, 0] > 0.5).any(0).any(0).all() and len(where) == 60
 
+    def test_what_its_picture_cuts_off_on_one_side_stands_at_that_side(self):
+        half = np.zeros((20, 20), np.uint8)
+        half[2:18, :12] = 255
+        sofa = Sample("sofa", np.full((20, 20, 3), 255, np.uint8), half, cutout=True)
+        behind = torch.zeros(20, 3, HEIGHT, WIDTH)
+        shown, where = Things([([sofa], 1.0)], CPU).stand(behind, [PERSON_BOX] * 20, 1.0, dice(20))
+        columns = (shown[where, 0] > 0.5).any(1)
+        assert (columns[:, 0] | columns[:, -1]).all() and columns[:, 0].any() and columns[:, -1].any()
+
     def test_where_people_fill_the_picture_there_is_none(self):
         behind = torch.zeros(9, 3, HEIGHT, WIDTH)
         shown, where = Things([([BAG], 1.0)], CPU).stand(behind, [(-0.1, 0, 1.2, 1)] * 9, 1.0, dice(9))

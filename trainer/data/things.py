@@ -57,9 +57,15 @@ class Things:
         x = _beside(person, width, rng) if is_ever_held else rng.uniform(-width / 2, 1 - width / 2)
         if x is None:
             return None
-        cut_off = place.box is not None and place.box[3] >= place.height - 1  # its lower part is not known
-        y = 1 - height if cut_off else rng.uniform(0, 1 - 0.6 * height)
-        return Spot(thing, (x, y, width, height), bool(rng.random() < 0.5))
+        mirrored = bool(rng.random() < 0.5)
+        y = rng.uniform(0, 1 - 0.6 * height)
+        if place.box is not None:  # where its picture cut it off, there this one does
+            cuts = place.box[0] <= 1, place.box[2] >= place.width - 1
+            if not is_ever_held and cuts[0] != cuts[1]:
+                x = 0.0 if cuts[mirrored] else 1 - width
+            if place.box[3] >= place.height - 1:
+                y = 1 - height
+        return Spot(thing, (x, y, width, height), mirrored)
 
     def _before(self, person: Box, aspect: float, rng: np.random.Generator) -> Spot | None:
         """Something before the person, where its holder held it; None if no thing has a grip."""
