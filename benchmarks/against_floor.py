@@ -25,13 +25,15 @@ from work import count_frame
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bundle", default="lite", help="a shipped bundle, or a folder")
-    parser.add_argument("--backend", default="auto")
+    parser.add_argument(
+        "--backend", default="auto", help="a CPU's rates are of float32: cpu-f32 compares like with like"
+    )
     parser.add_argument("--size", action="append", default=[], help="WIDTHxHEIGHT, may be repeated")
     parser.add_argument("--frames", type=int, default=30)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     report = measure(options.bundle, options.backend, Workload.parse(options.size, options.frames, None), one_lane=True)
-    value_bytes, rates = (4, measure_cpu_rates()) if report.backend == "cpu" else (2, _cuda_rates())
+    value_bytes, rates = (4, measure_cpu_rates()) if report.backend.startswith("cpu") else (2, _cuda_rates())
     console = Console(highlight=False, markup=False)
     console.print(f"{report.bundle} on {report.backend}: {report.backend_note}; {report.computer}")
     console.print(

@@ -2,7 +2,9 @@
 
 import os
 import platform
+import re
 from collections import OrderedDict
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -82,7 +84,7 @@ class OpenVinoBackend(HostBackend):
             raise BackendError(f"OpenVINO cannot read {path}: {_reason(error)}") from error
         if self._takes(node.name):
             try:
-                quantise(model, self.bundle.ranges[node.name])
+                quantise(model, self.bundle.ranges[node.name], kernel_bits=8 if has_vnni() else 7)
             except KeyError as error:
                 raise BackendError(
                     f"{self.bundle.path} has an int8 range for {error}, and {path.name} no such tensor; "
@@ -130,12 +132,11 @@ class OpenVinoF32Backend(OpenVinoBackend):
     takes_int8 = False
 
 
-def quantise(model: ov.Model, ranges: Ranges) -> None:
-    """Marks what `model` may compute in int8; OpenVINO then picks the kernels when it compiles.
+def quantise(model: ov.Model, ranges: Ranges, kernel_bits: int) -> None:
+    """Marks what `model` may compute in int8; OpenVINO then picks the instructions when it compiles.
 
-    ranges: what 256 steps have to span, for each tensor that convolutions read. Kernels get 127 steps per output channel,
-    not 255: CPUs without VNNI add two products in 16 bits, which 8-bit kernels overflow. So every CPU computes the same.
-    Raises KeyError for a tensor that is not there.
+    ranges: what 256 steps have to span, for each tensor that convolutions read. kernel_bits: 8, or 7 on CPUs that add two
+    products in 16 bits, which 8-bit kernels overflow. Raises KeyError for a tensor that is not there.
     """
     tensors = {name: output for op in model.get_ops() for output in op.outputs() for name in output.get_names()}
     for name, (low, high) in ranges.items():
@@ -146,10 +147,18 @@ def quantise(model: ov.Model, ranges: Ranges) -> None:
     for op in model.get_ops():
         if (axis := OUTPUT_AXIS.get(op.get_type_name())) is not None:
             kernel = op.input_value(1)
-            # A range of twice what is there leaves every second bit pattern unused.
-            peak = 2 * np.abs(_constant(kernel)).max(axis=tuple({0, 1, 2, 3} - {axis}), keepdims=True)
+            peak = np.abs(_constant(kernel)).max(axis=tuple({0, 1, 2, 3} - {axis}), keepdims=True)
             peak[peak == 0] = 1
-            op.input(1).replace_source_output(_in_steps(kernel, -peak, peak, 255).output(0))
+            reach = peak * 2 ** (8 - kernel_bits)  # of all 255 steps: beyond the peak they go unused
+            op.input(1).replace_source_output(_in_steps(kernel, -reach, reach, 255).output(0))
+
+
+def has_vnni() -> bool:
+    """Whether the CPU adds 8-bit products in 32 bits; no, where Linux cannot be asked."""
+    try:
+        return re.search(r"\bavx(512)?_vnni\b", Path("/proc/cpuinfo").read_text()) is not None
+    except OSError:
+        return False
 
 
 def _in_steps(output: ov.Output, low: np.ndarray | np.float32, high: np.ndarray | np.float32, steps: int) -> ov.Node:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 from vmfm.runtime.backends import open_backend
 from vmfm.runtime.backends.base import SlotShape
-from vmfm.runtime.backends.openvino_backend import INT8_MACHINES, quantise
+from vmfm.runtime.backends.openvino_backend import INT8_MACHINES, has_vnni, quantise
 from vmfm.runtime.bundle import INT8, Bundle, Ranges, write_bundle
 from vmfm.runtime.errors import BackendError, BundleError
 from vmfm.runtime.gpus import Gpus
@@ -48,11 +48,17 @@ def compute(model: ov.Model, x: np.ndarray) -> tuple[np.ndarray, bool]:
     return compiled(x)[0].copy(), any("conv" in kernel and kernel.lower().endswith("i8") for kernel in kernels)
 
 
+with_vnni = pytest.mark.skipif(not has_vnni(), reason="this CPU is given kernels of 7 bits")
+
+
 @on_x86
+@pytest.mark.parametrize("kernel_bits", [7, pytest.param(8, marks=with_vnni)])
 @pytest.mark.parametrize("transposed", [False, True])
 @settings(max_examples=10, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), high=st.floats(0.1, 20), scale=st.floats(0.01, 10))
-def test_an_error_is_no_larger_than_the_steps_allow(transposed: bool, seed: int, high: float, scale: float) -> None:
+def test_an_error_is_no_larger_than_the_steps_allow(
+    transposed: bool, kernel_bits: int, seed: int, high: float, scale: float
+) -> None:
     rng = np.random.default_rng(seed)
     kernel = (rng.normal(0, scale, (16, 16, 3, 3))).astype(np.float16)
     kernel[3] = 0  # a channel that training has switched off
@@ -60,12 +66,14 @@ def test_an_error_is_no_larger_than_the_steps_allow(transposed: bool, seed: int,
     model = ov.Core().read_model(convolution(kernel, transposed))
     exact, was_int8 = compute(model, x)
     assert not was_int8
-    quantise(model, {"x": (0.0, high)})
+    quantise(model, {"x": (0.0, high)}, kernel_bits)
     rounded, is_int8 = compute(model, x)
     assert is_int8
     size = np.abs(kernel.astype(np.float32))
     axes = (0, 2, 3) if transposed else (1, 2, 3)
-    in_steps = size.sum(axis=axes) * high / 255 / 2 + 9 * 16 * high * size.max(axis=axes) * 4 / 254 / 2
+    in_steps = (
+        size.sum(axis=axes) * high / 255 / 2 + 9 * 16 * high * size.max(axis=axes) * 2 ** (9 - kernel_bits) / 254 / 2
+    )
     error = np.abs(rounded - exact).max(axis=(0, 2, 3))
     assert (error <= in_steps * 1.01 + 1e-3).all()
     assert error.max() > 0
@@ -75,7 +83,7 @@ SATURATING = """
 import numpy as np, openvino as ov
 from vmfm.runtime.backends.openvino_backend import quantise
 model = ov.Core().read_model(bytes.fromhex(input()))
-quantise(model, {"x": (0.0, 1.0)})
+quantise(model, {"x": (0.0, 1.0)}, kernel_bits=7)
 compiled = ov.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
 print(compiled(np.ones((1, 16, 16, 16), np.float32))[0][0, 0, 8, 8])
 """
