@@ -125,8 +125,6 @@ class Draft:
         told = {"frames": frames, "first_pts": first_pts, "last": asdict(last), "sha256": _digests(self.folder)}
         if hasattr(os, "sync"):  # so that a power cut leaves a segment whole, or none
             os.sync()
-        if hasattr(os, "sync"):  # so that a power cut leaves a segment whole, or none
-            os.sync()
         _write_json(self.folder / _SEGMENT, told)
 
 

@@ -22,6 +22,7 @@ MANIFEST = "manifest.json"
 INT8 = "int8.json"
 SHIPPED = Path(__file__).parent / "bundles"
 NET_MULTIPLE_PX = 32
+MOST_NET_PIXELS = 2**24  # 4096 x 4096
 
 Ranges = Mapping[str, tuple[float, float]]  # of tensors within a net, by their names in its file: least, greatest
 
@@ -103,7 +104,7 @@ class Bundle:
     def _verify(self) -> None:
         if self.patch_px != PATCH_PX:
             raise BundleError(f"{self.path} has patches of {self.patch_px} px, this release needs {PATCH_PX}")
-        if self.pixel_budget < NET_MULTIPLE_PX**2 or self.patches < 1:
+        if not NET_MULTIPLE_PX**2 <= self.pixel_budget <= MOST_NET_PIXELS or not 1 <= self.patches <= MOST_NET_PIXELS:
             raise BundleError(
                 f"{self.path} has a pixel budget of {self.pixel_budget} and {self.patches} patches, which cannot work"
             )

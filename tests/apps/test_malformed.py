@@ -8,6 +8,7 @@ import struct
 import subprocess
 import sys
 import zlib
+from contextlib import suppress
 from pathlib import Path
 
 import av
@@ -20,7 +21,8 @@ from vmfm.apps.main import run
 from vmfm.apps.media.backgrounds import open_background
 from vmfm.apps.media.frames import Frame
 from vmfm.apps.recomposite import Wish
-from vmfm.runtime import MattingStream, VmfmError
+from vmfm.runtime import BundleError, MattingStream, VmfmError
+from vmfm.runtime.bundle import write_bundle
 
 DAMAGED = 9  # files per format, each damaged in its own way
 VIDEOS = {
@@ -258,6 +260,28 @@ def test_damaged_bundles_are_told(fresh_bundle, make_video, capsys, tmp_path, fi
         err = capsys.readouterr().err
         assert err.startswith("vmfm: ") and str(bundle.path) in err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["fresh", "in.mp4"]
+
+
+@pytest.mark.parametrize(
+    ("pixel_budget", "patches", "words"),
+    [
+        (96 * 64, 8, "OpenVINO cannot"),
+        (10**15, 8, "pixel budget"),
+        (0, 8, "pixel budget"),
+        (96 * 64, 10**12, "patches"),
+    ],
+)
+def test_bundles_that_cannot_work_are_told(tiny_models, make_video, capsys, tmp_path, pixel_budget, patches, words):
+    """Whole, by their seals."""
+    source = make_video(tmp_path / "in.mp4", pts=range(3))
+    damaged = {**tiny_models, "depth": damage(tiny_models["depth"], 3)}
+    folder = tmp_path / "bundle"
+    with suppress(BundleError):
+        write_bundle(folder, damaged, name="x", pixel_budget=pixel_budget, patches=patches, trained={}, scores={})
+    assert run(["recomposite", str(source), "--alpha", str(tmp_path / "a"), "--bundle", str(folder)]) == 1
+    err = capsys.readouterr().err
+    assert words in err and err.count("vmfm: ") == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bundle", "in.mp4"]
 
 
 def test_damaged_checkpoints_are_made_anew(tiny_bundle, make_video, look, tmp_path, monkeypatch):
