@@ -55,7 +55,7 @@ def speed(
 
 @app.command()
 def alphas(
-    peer: Annotated[str, typer.Argument(help="Part of a peer's name: landscape, general or u2netp.")],
+    peer: Annotated[str, typer.Argument(help="Part of a peer's name: stills, landscape, general or u2netp.")],
     pictures: Annotated[Path, typer.Argument(help="Images and videos, in folders.", exists=True, file_okay=False)],
     out: Annotated[Path, typer.Argument(help="Gets an alpha PNG per image, a folder of them per video.")],
 ) -> None:

