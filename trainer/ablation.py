@@ -169,6 +169,7 @@ def blanked(bundle: Bundle, net: str, folder: Path, value: float = 0.0) -> Bundl
         patches=bundle.patches,
         trained=bundle.trained,
         scores={},
+        ranges={name: ranges for name, ranges in bundle.ranges.items() if name != net},
     )
 
 

@@ -74,6 +74,13 @@ def test_a_blanked_net_says_one_thing_and_the_rest_is_as_it_was(tiny_bundle, tmp
         assert stream.step(disc()).alpha.max() == pytest.approx(1, abs=0.05)
 
 
+def test_the_other_nets_keep_their_ranges_for_int8(tiny_bundle, tmp_path):
+    ranges = {net: {"image": (0.0, 1.0)} for net in ("segmentation", "depth")}
+    assert blanked(replace(tiny_bundle, ranges=ranges), "depth", tmp_path / "copy").ranges == {
+        "segmentation": ranges["segmentation"]
+    }
+
+
 def test_a_net_that_does_not_exist(tiny_bundle, tmp_path):
     with pytest.raises(TrainerError, match="segmentation"):
         blanked(tiny_bundle, "sound", tmp_path / "copy")
