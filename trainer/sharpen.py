@@ -4,6 +4,8 @@ The runtime's NumPy operations are the definition (`runtime/upsample.py`, `runti
 together. The refinement is trained on exactly what it will be given.
 """
 
+from functools import cache
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -81,12 +83,18 @@ def unsteadiness(net: nn.Module, patches: Tensor, refined: Tensor, deviation: Te
     them with a row and a column less and a little noise. From frame to frame a patch moves by a pixel and its numbers
     by their rounding; the matte must not. deviation (K, 1, 16, 16): that of the pixels. Both results (2 K, 1, 15, 15).
     """
-    noise = torch.randn(1, 4, PATCH_PX, PATCH_PX, generator=torch.Generator().manual_seed(0)).to(patches.device)
-    noisy = patches + noise * patches.new_tensor([NOISE_ALPHA, *[NOISE_COLOUR] * 3])[:, None, None]
+    noisy = patches + _noise(patches.device)
     counts = _window(patches.device) * _unsure(deviation)
     parts = [(..., part, part) for part in (slice(1, None), slice(None, -1))]
     changes = torch.cat([(net(noisy[part]) - refined[part]) ** 2 for part in parts])
     return changes, torch.cat([counts[part] for part in parts])
+
+
+@cache
+def _noise(device: torch.device) -> Tensor:
+    """(1, 4, 16, 16), always the same. Sent but once: a device that records its steps can be sent nothing meanwhile."""
+    noise = torch.randn(1, 4, PATCH_PX, PATCH_PX, generator=torch.Generator().manual_seed(0))
+    return (noise * torch.tensor([NOISE_ALPHA, *[NOISE_COLOUR] * 3])[:, None, None]).to(device)
 
 
 def _window(device: torch.device) -> Tensor:
