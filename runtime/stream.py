@@ -143,8 +143,7 @@ class MattingStream:
         Raises FrameError for anything else, StreamError while submitted frames wait to be collected, BackendError
         if the device fails.
         """
-        if self._in_flight:
-            raise StreamError(f"{self.in_flight} submitted frame(s) wait: collect them before calling step")
+        self._check_idle("calling step")
         self.submit(frame, background)
         return self.collect()
 
@@ -196,8 +195,7 @@ class MattingStream:
         Raises StreamError while submitted frames wait to be collected.
         """
         self._check_open()
-        if self._in_flight:
-            raise StreamError(f"{self.in_flight} submitted frame(s) wait: collect them before asking for the memory")
+        self._check_idle("asking for the memory")
         if self._first or not any(step.node.has_memory for step in self._schedule.steps):
             return {}
         return {MEMORY: self._backend.read(self._latest, MEMORY), _FRAME_SIZE: np.array(self._latest.shape.frame_size)}
@@ -208,8 +206,7 @@ class MattingStream:
         Raises StreamError while submitted frames wait to be collected, BackendError.
         """
         self._check_open()
-        if self._in_flight:
-            raise StreamError(f"{self.in_flight} submitted frame(s) wait: collect them before recalling a memory")
+        self._check_idle("recalling a memory")
         self.reset()
         if not memory:
             return
@@ -237,6 +234,10 @@ class MattingStream:
     def __del__(self) -> None:
         if not getattr(self, "_closed", True):
             warnings.warn("a MattingStream was not closed; use it in a with statement", ResourceWarning, stacklevel=2)
+
+    def _check_idle(self, doing: str) -> None:
+        if self._in_flight:
+            raise StreamError(f"{self.in_flight} submitted frame(s) wait: collect them before {doing}")
 
     def _retire(self) -> None:
         self._latest, _ = self._in_flight.popleft()
