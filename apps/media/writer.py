@@ -164,27 +164,22 @@ class ImageWriter:
 
     def write(self, image: np.ndarray, frame: Frame) -> None:
         with write_errors(self._name):
-            write_image(self._path, image)
+            write_image(self._place(frame), image)
+
+    def _place(self, frame: Frame) -> Path:
+        return self._path
 
 
-class FolderWriter:
-    """Images named by the frames' numbers: 000000.png is the first frame of a video. Takes parts, too."""
-
-    left_out = ""
-
-    def __init__(self, pattern: Path, name: Path) -> None:
-        """name: in errors."""
-        self._pattern = pattern
-        self._name = name
-
-    def write(self, image: np.ndarray, frame: Frame) -> None:
-        with write_errors(self._name):
-            write_image(numbered(self._pattern, frame.index), image)
+class FolderWriter(ImageWriter):
+    """Images named by the frames' numbers, by a pattern in place of a path: 000000.png is a video's first frame. Takes parts, too."""
 
     def append(self, part: Path, starts_at: int) -> None:
         for file in part.iterdir():
-            target = self._pattern.parent / file.name
+            target = self._path.parent / file.name
             try:
                 os.link(file, target)  # the part stays whole, for the case that this is interrupted
             except OSError:  # another file system, or one without links
                 shutil.copyfile(file, target)
+
+    def _place(self, frame: Frame) -> Path:
+        return numbered(self._path, frame.index)
