@@ -4,7 +4,7 @@ import hashlib
 import itertools
 import json
 import platform
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -18,7 +18,7 @@ from vmfm.apps.media.reader import open_reader
 from vmfm.apps.session import FRAMES_IN_FLIGHT
 from vmfm.apps.sizes import parse_size
 from vmfm.apps.speed import Speed, time_in_flight, time_steps, warm_up
-from vmfm.runtime import Bundle, MattingStream
+from vmfm.runtime import Bundle, Detail, MattingStream
 from vmfm.runtime.graph import Result
 
 MATTE: tuple[Result, ...] = ("alpha", "deviation")
@@ -37,18 +37,22 @@ class Workload:
     sizes: tuple[tuple[int, int], ...]
     frames: int
     source: Path | None = None
+    details: tuple[Detail, ...] = ("fine",)
 
     @classmethod
-    def parse(cls, sizes: Sequence[str], frames: int, source: Path | None) -> "Workload":
+    def parse(
+        cls, sizes: Sequence[str], frames: int, source: Path | None, details: Iterable[Detail] = ("fine",)
+    ) -> "Workload":
         """sizes: each WIDTHxHEIGHT. Raises FrameError."""
         parsed = tuple(dict.fromkeys(parse_size(text) for text in sizes))
-        return cls(parsed or (() if source else (_STANDARD,)), frames, source)
+        return cls(parsed or (() if source else (_STANDARD,)), frames, source, tuple(dict.fromkeys(details)))
 
 
 @dataclass(frozen=True)
 class Case:
     """The speed for frames of one size, which the nets see at another."""
 
+    detail: Detail
     width: int
     height: int
     net_width: int
@@ -80,15 +84,15 @@ def measure(bundle: str, backend: str, workload: Workload, *, picture: bool = Fa
     picture: finished pictures over a still background, in place of mattes. one_lane: again with nothing side by side.
     """
     silence_codecs()
-    clips = list(_clips(workload))
+    ways = list(itertools.product(workload.details, _clips(workload)))
     delivers = PICTURE if picture else MATTE
     with MattingStream(bundle, backend=backend, deliver=delivers, slots=FRAMES_IN_FLIGHT) as stream:
-        lanes = [_time(stream, clip, workload.frames, picture) for clip in clips]
+        lanes = [_time(stream, *way, frames=workload.frames, picture=picture) for way in ways]
         opened, name, note = stream.bundle, stream.backend_name, stream.backend_note
-    alone: list[Speed | None] = [None] * len(clips)
+    alone: list[Speed | None] = [None] * len(ways)
     if one_lane:
         with MattingStream(opened, backend=backend, deliver=delivers, slots=FRAMES_IN_FLIGHT, one_lane=True) as stream:
-            alone = [_time(stream, clip, workload.frames, picture) for clip in clips]
+            alone = [_time(stream, *way, frames=workload.frames, picture=picture) for way in ways]
     return Report(
         versions={name: version(name) for name in ("vmfm", *_LIBRARIES)} | {"python": platform.python_version()},
         computer=f"{_processor()}, {platform.system()} {platform.machine()}",
@@ -100,7 +104,7 @@ def measure(bundle: str, backend: str, workload: Workload, *, picture: bool = Fa
         frames=workload.frames,
         source=str(workload.source or "made up"),
         delivers=delivers,
-        cases=tuple(_case(opened, *timed) for timed in zip(clips, lanes, alone, strict=True)),
+        cases=tuple(_case(opened, *way, *speeds) for way, *speeds in zip(ways, lanes, alone, strict=True)),
     )
 
 
@@ -110,13 +114,14 @@ def write_report(report: Report, path: Path) -> None:
         partial.write_text(json.dumps(asdict(report), indent=2) + "\n", encoding="utf-8")
 
 
-def _case(bundle: Bundle, clip: list[np.ndarray], lanes: Speed, alone: Speed | None) -> Case:
+def _case(bundle: Bundle, detail: Detail, clip: list[np.ndarray], lanes: Speed, alone: Speed | None) -> Case:
     height, width = clip[0].shape[:2]
-    net_height, net_width = bundle.net_size(height, width)
-    return Case(width, height, net_width, net_height, lanes, alone)
+    net_height, net_width = bundle.net_size(height, width, detail)
+    return Case(detail, width, height, net_width, net_height, lanes, alone)
 
 
-def _time(stream: MattingStream, clip: list[np.ndarray], frames: int, picture: bool) -> Speed:
+def _time(stream: MattingStream, detail: Detail, clip: list[np.ndarray], *, frames: int, picture: bool) -> Speed:
+    stream.detail = detail
     background = clip[0][::-1].copy() if picture else None
     warm_up(stream, _take(clip, max(_WARM_UP_FRAMES, 2 * stream.slots)), background)
     return Speed(

@@ -21,12 +21,12 @@ def print_report(report: Report) -> None:
 
 
 def _modes(report: Report) -> Table:
-    table = Table("frames", "nets at", "mode", "lanes", "fps", "latency p50 ms", "p95", "p99", "nets ms", "rows ms")
+    table = Table("frames", "detail", "nets at", "mode", "lanes", "fps", "latency p50 ms", "p95", "p99", "nets ms", "rows ms")
     for case in report.cases:
         for lanes, name, mode in _ways(case):
             latency = (f"{ms:.2f}" for ms in (mode.latency_ms.p50, mode.latency_ms.p95, mode.latency_ms.p99))
             sums = f"{mode.nets_ms:.2f}", f"{mode.rows_ms:.2f}"
-            sizes = f"{case.width}x{case.height}", f"{case.net_width}x{case.net_height}"
+            sizes = f"{case.width}x{case.height}", case.detail, f"{case.net_width}x{case.net_height}"
             table.add_row(*sizes, name, lanes, f"{mode.fps:.1f}", *latency, *sums)
     return table
 
@@ -38,6 +38,10 @@ def _ways(case: Case) -> Iterator[tuple[str, str, Mode]]:
             yield lanes, f"{speed.throughput.frames_in_flight} in flight", speed.throughput
 
 
+def _name(case: Case) -> str:
+    return f"{case.width}x{case.height} {case.detail}"
+
+
 def _gain(case: Case, one_lane: Speed) -> str:
     step, flight = (
         getattr(case.lanes, mode).fps / getattr(one_lane, mode).fps for mode in ("low_latency", "throughput")
@@ -45,16 +49,15 @@ def _gain(case: Case, one_lane: Speed) -> str:
     in_flight = case.lanes.throughput.frames_in_flight
     overhead = one_lane.low_latency.latency_ms.p50 - one_lane.low_latency.rows_ms
     return (
-        f"{case.width}x{case.height}: lanes side by side are {step:.2f} times as fast one frame at a time, "
+        f"{_name(case)}: lanes side by side are {step:.2f} times as fast one frame at a time, "
         f"{flight:.2f} times with {in_flight} in flight; on one lane {overhead:.2f} ms go beside the rows"
     )
 
 
 def _rows(report: Report) -> Table:
-    """Medians in milliseconds: of every row of the graph, and summed per lane."""
-    heads = (f"{case.width}x{case.height} {mode}" for case in report.cases for mode in ("one at a time", "in flight"))
-    table = Table(Column("p50 ms of row", no_wrap=True), "", *heads)
-    modes = [mode for case in report.cases for mode in (case.lanes.low_latency, case.lanes.throughput)]
+    """Medians in milliseconds, one frame at a time: of every row of the graph, and summed per lane."""
+    table = Table(Column("p50 ms of row", no_wrap=True), "", *map(_name, report.cases))
+    modes = [case.lanes.low_latency for case in report.cases]
     for row in modes[0].nodes_ms:
         table.add_row(row, "net" if row in report.nets else "", *(f"{mode.nodes_ms[row].p50:.2f}" for mode in modes))
     table.add_section()

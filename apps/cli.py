@@ -1,12 +1,19 @@
 """The verbs of the apps: what they take and what they print. The work is imported when a verb runs."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+if TYPE_CHECKING:
+    from vmfm.runtime import Detail
+
 _Bundle = Annotated[str, typer.Option(help="lite (any CPU), full (the paper's size), or the folder of a bundle.")]
 _Backend = Annotated[str, typer.Option(help="What runs the nets: auto takes the best that works here.")]
+_Detail = Annotated[
+    Literal["fast", "balanced", "fine"],
+    typer.Option(help="At how many pixels the nets look: fast takes a third of fine's time."),
+]
 
 
 def recomposite(
@@ -51,6 +58,7 @@ def recomposite(
         ),
     ] = None,
     bundle: _Bundle = "lite",
+    detail: _Detail = "fine",
     backend: _Backend = "auto",
     linear: Annotated[
         bool, typer.Option("--linear", help="Blend light, as a lens does, instead of sRGB values.")
@@ -138,7 +146,9 @@ def recomposite(
         resume=resume,
         storing=Storing(codec, quality, depth, premultiplied, hardware),
     )
-    settings = Settings(background, bundle, backend, linear, wish, skip_done=resume and not overwrite, json=json)
+    settings = Settings(
+        background, bundle, detail, backend, linear, wish, skip_done=resume and not overwrite, json=json
+    )
     if not run_jobs(plan_jobs(inputs, targets, sequence=sequence), settings):
         raise typer.Exit(1)
 
@@ -146,6 +156,13 @@ def recomposite(
 def bench(
     bundle: _Bundle = "lite",
     backend: _Backend = "auto",
+    detail: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="At how many pixels the nets look: fast, balanced or fine; may be repeated. [default: all three]",
+            show_default=False,
+        ),
+    ] = None,
     size: Annotated[
         list[str] | None,
         typer.Option(help="WIDTHxHEIGHT of the frames; may be repeated. [default: 1280x720]", show_default=False),
@@ -170,10 +187,19 @@ def bench(
     from vmfm.apps.bench import Workload, measure, write_report
     from vmfm.apps.bench_tables import print_report
 
-    report = measure(bundle, backend, Workload.parse(size or [], frames, input), picture=picture, one_lane=one_lane)
+    workload = Workload.parse(size or [], frames, input, _details(detail))
+    report = measure(bundle, backend, workload, picture=picture, one_lane=one_lane)
     print_report(report)
     if json is not None:
         write_report(report, json)
+
+
+def _details(names: list[str] | None) -> "list[Detail]":
+    from vmfm.runtime.bundle import DETAILS
+
+    if unknown := set(names or ()) - set(DETAILS):
+        raise typer.BadParameter(f"--detail is {', '.join(DETAILS)}, not {', '.join(sorted(unknown))}")
+    return [detail for detail in DETAILS if not names or detail in names]
 
 
 def webcam(
@@ -201,6 +227,10 @@ def webcam(
         ),
     ] = None,
     bundle: _Bundle = "lite",
+    detail: Annotated[
+        Literal["auto", "fast", "balanced", "fine"],
+        typer.Option(help="At how many pixels the nets look: auto takes the finest that is quick enough here."),
+    ] = "auto",
     backend: _Backend = "auto",
     list_: Annotated[bool, typer.Option("--list", help="List the cameras here, and end.")] = False,
 ) -> None:
@@ -219,7 +249,8 @@ def webcam(
     from vmfm.apps.webcam import Settings, run_webcam
 
     backgrounds = tuple(background or ["blur"])
-    settings = Settings(camera, parse_size(size), fps, backgrounds, mirror, bundle, backend, to, preview)
+    wanted = None if detail == "auto" else detail
+    settings = Settings(camera, parse_size(size), fps, backgrounds, mirror, bundle, wanted, backend, to, preview)
     print(run_webcam(settings, lambda line: print(line, flush=True)))
 
 

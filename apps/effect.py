@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from vmfm.apps.capture import Shot
 from vmfm.apps.live import Newest, Worker
+from vmfm.apps.pace import Pace
 from vmfm.apps.scene import Scene
 from vmfm.runtime import MattingStream, Over, VmfmError
 
@@ -33,16 +34,18 @@ class Done:
 class Effect(Worker):
     """pictures: where the newest one is. engine: what runs the nets, for people; empty before they are open.
 
-    Nets that fail are told in `problem`, closed, and opened again after a while; in the meantime no picture comes, and
+    The nets look as closely as the pace allows. Nets that fail are told in `problem`, closed, and opened again after a while; in the meantime no picture comes, and
     none shows the room. Nets that have never worked end the thread.
     """
 
-    def __init__(self, shots: Newest[Shot], scene: Scene, open_stream: Callable[[Over], MattingStream]) -> None:
+    def __init__(
+        self, shots: Newest[Shot], scene: Scene, open_stream: Callable[[Over], MattingStream], pace: Pace
+    ) -> None:
         """open_stream: opens one that delivers at least pictures, and puts the foreground over what it is told."""
         super().__init__("effect")
         self.pictures: Newest[Done] = Newest()
         self.engine = ""
-        self._shots, self._scene, self._open = shots, scene, open_stream
+        self._shots, self._scene, self._open, self._pace = shots, scene, open_stream, pace
         self._streams: dict[Over, MattingStream] = {}
         self._last_over: Over | None = None
         self._works = False
@@ -63,6 +66,7 @@ class Effect(Worker):
                         raise
                     self.problem = str(error)
                     self._close()
+                    self._pace.back_off()
                     self._stop.wait(RETRY_SECONDS)
                 else:
                     if done is not None:
@@ -71,26 +75,33 @@ class Effect(Worker):
             self._close()
 
     def _done(self, shot: Shot) -> Done | None:
-        """None where the nets had to be opened for it, which took so long that it is of the past."""
+        """None where the nets had to be readied for it, which took so long that it is of the past."""
         backdrop = self._scene.behind(shot.image)
         if not backdrop.effect:
             return Done(shot, shot.image, room=True)
         stream = self._streams.get(backdrop.over)
-        if stream is None:
-            self._start(backdrop.over, shot, backdrop.image)
+        if stream is None or stream.detail != self._pace.detail:
+            self._ready(backdrop.over, shot, backdrop.image)
             return None
         if backdrop.over != self._last_over:
             stream.reset()  # its last frame is long ago
             self._last_over = backdrop.over
+        started = time.perf_counter()
         matte = stream.step(shot.image, backdrop.image)
+        self._pace.add(time.perf_counter() - started)
         alpha, deviation = matte.results.get("alpha"), matte.results.get("deviation")
         return Done(shot, matte.picture, False, alpha, deviation, self._stages_of(stream))
 
-    def _start(self, over: Over, shot: Shot, background: np.ndarray | None) -> None:
-        stream = self._streams[over] = self._open(over)
-        stream.step(shot.image, background)  # readies everything for frames of this size
+    def _ready(self, over: Over, shot: Shot, background: np.ndarray | None) -> None:
+        """Takes the slow first step at the present detail, opening the nets where they are not."""
+        if over not in self._streams:
+            self._streams[over] = self._open(over)
+        stream = self._streams[over]
+        stream.detail = self._pace.detail
+        stream.step(shot.image, background)
         stream.timings.clear()
-        self.engine = f"{stream.bundle.name} on {stream.backend_name}: {stream.backend_note}"
+        engine = f"{stream.bundle.name} on {stream.backend_name}: {stream.backend_note}"
+        self.engine = f"{engine}; detail {stream.detail}"
         self._works = True
 
     def _stages_of(self, stream: MattingStream) -> Mapping[str, float]:

@@ -196,6 +196,7 @@ def _making(job: Job, wish: Wish, stream: MattingStream, outputs: list[Output]) 
         "options": told,
         "results": [[str(output.path.resolve()), repr(output.encoding)] for output in outputs],
         "bundle": [stream.bundle.name, *(net.sha256 for net in stream.bundle.nets.values())],
+        "detail": stream.detail,
         "backend": stream.backend_note,
         "version": [version("vmfm"), codecs_version()],
     }

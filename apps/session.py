@@ -12,7 +12,7 @@ from vmfm.apps.media.errors import NoSpaceError
 from vmfm.apps.media.logs import silence_codecs
 from vmfm.apps.recomposite import Done, Wish, fingerprint, recomposite, results_for
 from vmfm.apps.reports import JsonLines, Lines, Report, Tally
-from vmfm.runtime import FrameError, MattingStream, MediaError, Over
+from vmfm.runtime import Detail, FrameError, MattingStream, MediaError, Over
 
 FRAMES_IN_FLIGHT = 3  # one in the nets, one refined and composited, one coming or going
 
@@ -26,6 +26,7 @@ class Settings:
 
     background: str | None = None
     bundle: str = "lite"
+    detail: Detail = "fine"
     backend: str = "auto"
     linear: bool = False
     wish: Wish = field(default_factory=Wish)
@@ -46,6 +47,7 @@ def run_jobs(jobs: list[Job], settings: Settings) -> bool:
         open_background(settings.background) if settings.background else nullcontext() as background,
         MattingStream(
             settings.bundle,
+            detail=settings.detail,
             backend=settings.backend,
             deliver=results_for(jobs, background),
             over=replace(background.over if background else Over(), linear=settings.linear),

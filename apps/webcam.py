@@ -19,9 +19,10 @@ from vmfm.apps.media.camera import open_camera
 from vmfm.apps.media.logs import silence_codecs
 from vmfm.apps.media.virtual_camera import VirtualCamera
 from vmfm.apps.outlet import Outlet
+from vmfm.apps.pace import Pace
 from vmfm.apps.preview import Preview
 from vmfm.apps.scene import Scene, open_scene
-from vmfm.runtime import Bundle, MattingStream, Over, Result
+from vmfm.runtime import Bundle, Detail, MattingStream, Over, Result
 
 # What fails is told and covered at once. This is for what hangs, and longer than the slowest nets take for a picture.
 PATIENCE_SECONDS = 5.0
@@ -31,7 +32,7 @@ PATIENCE_SECONDS = 5.0
 class Settings:
     """camera: see open_camera. size, (H, W), and fps: what to ask the camera for. backgrounds: see open_scene.
 
-    device: the virtual camera to send to; None takes the first that is free. preview: whether to open a window, which
+    detail: None takes the finest that keeps up. device: the virtual camera to send to; None takes the first that is free. preview: whether to open a window, which
     is also needed to go on where there is no virtual camera.
     """
 
@@ -41,6 +42,7 @@ class Settings:
     backgrounds: tuple[str, ...] = ("blur",)
     mirror: bool = False
     bundle: str = "lite"
+    detail: Detail | None = None
     backend: str = "auto"
     device: str | None = None
     preview: bool = False
@@ -69,7 +71,7 @@ def run_webcam(
         outlet = stack.enter_context(Outlet(virtual_camera, settings.device, required=not settings.preview))
         keys = {"b": scene.next_background, "e": scene.toggle, "m": capture.toggle_mirror}
         preview = stack.enter_context(Preview(keys, tell)) if settings.preview else None
-        effect = stack.enter_context(Effect(capture.shots, scene, open_stream))
+        effect = stack.enter_context(Effect(capture.shots, scene, open_stream, Pace(settings.detail, settings.fps)))
         webcam = Webcam(scene, capture, effect, outlet, preview, tell, on_picture)
         tell(f"{capture.name}, {capture.size[1]}x{capture.size[0]} -> {outlet.name or 'preview'}; Ctrl-C ends")
         try:

@@ -84,6 +84,7 @@ def build_engine(bundle: Bundle, node: Node, flavor: Flavor, key: EngineKey, con
         # Strong typing: the network's own types are the engine's. From TensorRT 11 on there is nothing else.
         network = builder.create_network(1 << int(library.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
         config = builder.create_builder_config()
+        config.clear_flag(library.BuilderFlag.TF32)  # which would round what is fp32 for a reason
         flavor.aim(config, key.capabilities)
         owner = converter(library, network, log, bundle, node)  # what the network's weights may point into
         for profile in key.profiles:

@@ -3,8 +3,9 @@
 Needs the onnx package and NumPy, no torch: whoever has a bundle and a GPU can build engines.
 
 Convolutions and all that lies between them run in fp16. What squashes into [0, 1], what averages over a whole picture,
-and what follows these stays fp32: their inputs are few, and a rounding there would show in the matte. Nets read and
-write fp16. Whoever changes what comes out changes RECIPE in runtime/engines.py, so that old engines are built anew.
+and what follows these stays fp32: their inputs are few, and a rounding there would show in the matte. So does the first
+convolution over a normalised picture: rounding there acts like noise of the camera, and made most of the change of
+`full`'s edges (maximum over 13 photos 0.082 with it, benchmarks/results/fp16.md without). Nets read and write fp16. Whoever changes what comes out changes RECIPE in runtime/engines.py, so that old engines are built anew.
 """
 
 import numpy as np
@@ -49,6 +50,7 @@ class _Rewriter:
         self.constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in self.graph.initializer}
         self.types: dict[str, int] = {value.name: TensorProto.FLOAT16 for value in self.graph.input}
         self.inputs = set(self.types)
+        self.normalised: set[str] = set()
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: dict[str, onnx.TensorProto] = {}
         self.alias: dict[str, str] = {}  # what a Cast of the original is called here
@@ -91,14 +93,18 @@ class _Rewriter:
     def _kind(self, node: onnx.NodeProto) -> int:
         """The type that a node computes in: given by its operator, else fp32 if anything it reads is."""
         if node.op_type in HALF:
-            return TensorProto.FLOAT16
+            return TensorProto.FLOAT if node.input[0] in self.normalised else TensorProto.FLOAT16
         read = {self.types.get(self.alias.get(name, name)) for name in node.input}
-        is_single = node.op_type in SINGLE or TensorProto.FLOAT in read or self._normalises(node)
+        if self._normalises(node):
+            self.normalised.update(node.output)
+            return TensorProto.FLOAT
+        is_single = node.op_type in SINGLE or TensorProto.FLOAT in read
         return TensorProto.FLOAT if is_single else TensorProto.FLOAT16
 
     def _normalises(self, node: onnx.NodeProto) -> bool:
         """Whether a node does arithmetic on what the net reads, as with the mean and the deviation of pictures."""
-        return node.op_type in ("Sub", "Mul", "Div", "Add") and any(name in self.inputs for name in node.input)
+        pictures = self.inputs | self.normalised
+        return node.op_type in ("Sub", "Mul", "Div", "Add") and any(name in pictures for name in node.input)
 
     def _as(self, name: str, kind: int) -> str:
         """The name under which a value is there as `kind`; makes it so if need be."""

@@ -5,7 +5,7 @@ with MattingStream("lite") as stream:
     matte = stream.step(frame)
 """
 
-from vmfm.runtime.bundle import Bundle, shipped_bundles
+from vmfm.runtime.bundle import Bundle, Detail, shipped_bundles
 from vmfm.runtime.composite import composite, estimate_foreground
 from vmfm.runtime.errors import BackendError, BundleError, FrameError, MediaError, StreamError, VmfmError
 from vmfm.runtime.graph import Over, Result
@@ -15,6 +15,7 @@ __all__ = [
     "BackendError",
     "Bundle",
     "BundleError",
+    "Detail",
     "FrameError",
     "Matte",
     "MattingStream",

@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from vmfm.runtime.errors import BundleError
 from vmfm.runtime.graph import NETS, PATCH_PX, TENSORS, Node, TensorSpec
@@ -23,6 +23,9 @@ INT8 = "int8.json"
 SHIPPED = Path(__file__).parent / "bundles"
 NET_MULTIPLE_PX = 32
 MOST_NET_PIXELS = 2**24  # 4096 x 4096
+
+Detail = Literal["fast", "balanced", "fine"]
+DETAILS: dict[Detail, float] = {"fast": 1 / 3, "balanced": 9 / 16, "fine": 1}  # their share of the pixel budget
 
 Ranges = Mapping[str, tuple[float, float]]  # of tensors within a net, by their names in its file: least, greatest
 
@@ -45,7 +48,7 @@ class Bundle:
     path: Path
     name: str
     nets: Mapping[str, NetSpec]
-    pixel_budget: int  # pixels of a net's input, at most
+    pixel_budget: int  # pixels of a net's input, at most: those of the finest detail
     patch_px: int = PATCH_PX
     patches: int = 128  # K, the refinement patches per frame
     trained: Mapping[str, Any] = field(default_factory=dict)  # how the weights came to be
@@ -84,12 +87,14 @@ class Bundle:
         """The ONNX file of a net."""
         return self.path / self.nets[net].file
 
-    def net_size(self, height: int, width: int) -> tuple[int, int]:
-        """(H, W) of the nets' input for a frame: multiples of 32, H * W <= pixel_budget, the frame's aspect.
+    def net_size(self, height: int, width: int, detail: Detail = "fine") -> tuple[int, int]:
+        """(H, W) of the nets' input for a frame: multiples of 32, the frame's aspect, as many pixels as the detail has.
 
-        A 1280x720 frame under a budget of 86016 is seen as (224, 384), a square one as (288, 288).
+        These are at most the pixel budget if it is "fine", 9/16 of it if "balanced", a third if "fast". Of a budget of
+        262144, a 1280x720 frame is seen as (384, 672), (288, 512) or (224, 384), a square one as (512, 512), (384, 384) or
+        (288, 288).
         """
-        cells = self.pixel_budget // NET_MULTIPLE_PX**2
+        cells = max(1, int(self.pixel_budget * DETAILS[detail]) // NET_MULTIPLE_PX**2)
         aspect = math.log(width / height)
 
         def cost(size: tuple[int, int]) -> float:

@@ -10,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 from vmfm.runtime.backends import open_backend
 from vmfm.runtime.backends.base import SlotShape
-from vmfm.runtime.bundle import Bundle
+from vmfm.runtime.bundle import DETAILS, Bundle, Detail
 from vmfm.runtime.composite import check_background
 from vmfm.runtime.errors import BackendError, FrameError, StreamError
 from vmfm.runtime.graph import BACKGROUND, GIVEN, MEMORY, OUTPUTS, RESULTS, Output, Over, Result, build_graph, inputs
@@ -74,6 +74,7 @@ class MattingStream:
         bundle: str | Path | Bundle = "lite",
         *,
         backend: str = "auto",
+        detail: Detail = "fine",
         output: Output = "complementary",
         patches: int | None = None,
         temporal: bool = True,
@@ -84,6 +85,7 @@ class MattingStream:
     ) -> None:
         """bundle: a shipped one by name, a bundle's folder, or an opened Bundle. backend: "auto" or a name.
 
+        detail: at how many pixels the nets look at a frame, see Bundle.net_size; "fast" takes a third of the time of "fine".
         output: "complementary" fuses both foreground nets; "s" or "d" takes one. patches: K, how many 16x16 patches
         are refined per frame; None takes the bundle's, 0 leaves refinement out. temporal: steady unsure still areas.
         deliver: what mattes hold. over: what the foreground of a picture is put over, by default the background that
@@ -96,6 +98,7 @@ class MattingStream:
                 f"got output={output!r}, slots={slots}, patches={patches}; "
                 f"wanted one of {OUTPUTS}, at least 1 slot and at least 0 patches"
             )
+        self.detail = detail
         if not deliver or not set(deliver) <= set(RESULTS):
             raise ValueError(f"got deliver={deliver!r}; wanted one or more of {RESULTS}")
         self.bundle = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
@@ -109,6 +112,7 @@ class MattingStream:
         self._in_flight: deque[tuple[Any, np.ndarray]] = deque()
         self._latest: Any = None  # the slot of the frame that was collected last
         self._slot_shape: SlotShape | None = None
+        self._seen: tuple[tuple[int, int], Detail] | None = None  # the frame size and detail that it is for
         self._first = True
         self._closed = False
 
@@ -121,6 +125,18 @@ class MattingStream:
     def backend_note(self) -> str:
         """One line for people: device and library in use, and why nothing better is."""
         return self._backend.note
+
+    @property
+    def detail(self) -> Detail:
+        """At how many pixels the nets look at a frame. What is set holds from the next frame that is submitted."""
+        return self._detail
+
+    @detail.setter
+    def detail(self, detail: Detail) -> None:
+        """Raises ValueError for one that there is not."""
+        if detail not in DETAILS:
+            raise ValueError(f"got detail={detail!r}; wanted one of {', '.join(DETAILS)}")
+        self._detail = detail
 
     @property
     def timings(self) -> Timings:
@@ -245,8 +261,9 @@ class MattingStream:
 
     def _slot_for(self, size: tuple[int, int]) -> Any:
         """A free slot for frames of a size (H, W); a slot of another size gives its buffers back first."""
-        if self._slot_shape is None or self._slot_shape.frame_size != size:
-            self._slot_shape = SlotShape(size, self.bundle.net_size(*size), self._patches)
+        if self._slot_shape is None or self._seen != (size, self._detail):
+            self._slot_shape = SlotShape(size, self.bundle.net_size(*size, self._detail), self._patches)
+            self._seen = size, self._detail
             self._first = True
         slot = self._free.pop()
         try:

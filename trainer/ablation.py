@@ -15,7 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 from vmfm.runtime.bundle import Bundle, NetSpec, write_bundle
 from vmfm.trainer import report
 from vmfm.trainer.errors import TrainerError
-from vmfm.trainer.evaluate import Evaluation, Output, Settings, evaluate
+from vmfm.trainer.evaluate import Detail, Evaluation, Output, Settings, evaluate
 from vmfm.trainer.evaluate_modalities import mean_maps
 from vmfm.trainer.evaluate_scores import metric
 from vmfm.trainer.files import write_whole
@@ -123,6 +123,7 @@ def ablate(
     only: Iterable[str] = (),
     backend: str = "auto",
     temporal: bool = True,
+    detail: Detail = "fine",
     learnt: Mapping[str, str] = {},
     progress: Callable[[str, int, int], None] = lambda variant, done, total: None,
 ) -> Ablation:
@@ -149,7 +150,7 @@ def ablate(
                 split=split,
                 clips=clips,
                 only=only,
-                settings=Settings(backend, variant.output, variant.refine, temporal),
+                settings=Settings(backend, variant.output, variant.refine, temporal, detail),
                 progress=lambda done, total, name=variant.name: progress(name, done, total),  # type: ignore[misc]
             )
             rows.append(Row(variant, result))

@@ -22,6 +22,7 @@ def evaluate(
     output: Annotated[str, typer.Option(help="complementary, or one branch alone: s or d.")] = "complementary",
     refinement: Annotated[bool, typer.Option(help="Run the refinement net.")] = True,
     temporal: Annotated[bool, typer.Option(help="Smooth clips over time, as users see them.")] = True,
+    detail: Annotated[str, typer.Option(help="At how many pixels the nets look: fast, balanced or fine.")] = "fine",
     ablation: Annotated[
         bool, typer.Option("--ablation", help="Score the bundle in variants: one branch, no refinement, no modality.")
     ] = False,
@@ -48,7 +49,7 @@ def evaluate(
         named = dict(part.partition("=")[::2] for part in learnt or ())
         if not all(named.values()):
             raise TrainerError(f"--learnt wants NAME=BUNDLE, such as CLcs=runs/cs; got {' '.join(learnt or ())}")
-        options = {"clips": clips, "backend": backend, "temporal": temporal, "learnt": named}
+        options = {"clips": clips, "backend": backend, "temporal": temporal, "detail": detail, "learnt": named}
         _ablate(target, data, json_file, split=split, only=only or (), **options)
         return
     if modalities:
@@ -60,7 +61,9 @@ def evaluate(
     from vmfm.trainer.evaluate_table import table_of
 
     console = Console()
-    settings = evaluation.Settings(backend, cast(evaluation.Output, output), refinement, temporal)
+    settings = evaluation.Settings(
+        backend, cast(evaluation.Output, output), refinement, temporal, cast(evaluation.Detail, detail)
+    )
     with _bar("scoring") as progress:
         result = evaluation.evaluate(
             target,

@@ -18,8 +18,8 @@ MODALITY_NETS = {
 class NetConfig:
     """One size of VMFM.
 
-    The nets are fully convolutional: `pixel_budget` is how many pixels they are trained for and run at; the
-    aspect follows the frame, both sides multiples of 32.
+    The nets are fully convolutional: `pixel_budget` is how many pixels they run at where they look closely, and less
+    where they must be fast (see Bundle.net_size); the aspect follows the frame, both sides multiples of 32.
     """
 
     name: str
@@ -28,6 +28,7 @@ class NetConfig:
     complementary_width: int  # channels of the first convolution of CL; 32 in Table 7
     decoder_channels: tuple[int, int, int, int]  # of the modality nets, at 1/16, 1/8, 1/4, 1/2
     encoder_blocks: int = 15  # of the 16 inverted residuals of EfficientNet-Lite0
+    interaction_blocks: int = 15  # of them, in I-Net
     fusion_dilations: tuple[int, int, int] = (
         1,
         2,
@@ -60,7 +61,14 @@ class NetConfig:
         return cls(**plain)
 
 
-LITE = NetConfig("lite", 384 * 224, foreground_width=12, complementary_width=8, decoder_channels=(64, 48, 32, 24))
+LITE = NetConfig(
+    "lite",
+    512 * 512,
+    foreground_width=12,
+    complementary_width=8,
+    decoder_channels=(64, 48, 32, 24),
+    interaction_blocks=14,
+)
 FULL = NetConfig(
     "full", 512 * 512, foreground_width=64, complementary_width=32, decoder_channels=(64, 48, 32, 24), patches=512
 )

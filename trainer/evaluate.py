@@ -22,6 +22,7 @@ from vmfm.trainer.evaluate_sets import Case, Clip, list_cases, list_clips, read_
 from vmfm.trainer.files import encode, write_whole
 
 Output = Literal["complementary", "s", "d"]
+Detail = Literal["fast", "balanced", "fine"]
 
 
 class Predictor(Protocol):
@@ -34,16 +35,19 @@ class Predictor(Protocol):
 
 @dataclass(frozen=True)
 class Settings:
-    """What of the stream to score. Raises TrainerError for an output that does not exist."""
+    """What of the stream to score. Raises TrainerError for an output or a detail that does not exist."""
 
     backend: str = "auto"
     output: Output = "complementary"  # or the foreground net of one branch alone
     refine: bool = True  # the refinement net on the least sure patches
     temporal: bool = True  # smoothing over time; on clips only
+    detail: Detail = "fine"  # at how many pixels the nets look
 
     def __post_init__(self) -> None:
         if self.output not in get_args(Output):
             raise TrainerError(f"no output is called {self.output!r}; there are {', '.join(get_args(Output))}")
+        if self.detail not in get_args(Detail):
+            raise TrainerError(f"no detail is called {self.detail!r}; there are {', '.join(get_args(Detail))}")
 
 
 class FunctionPredictor:
@@ -274,6 +278,11 @@ def _stream_predictor(target: str, settings: Settings, temporal: bool) -> Iterat
 
     patches = None if settings.refine else 0
     with MattingStream(
-        target, backend=settings.backend, output=settings.output, patches=patches, temporal=temporal
+        target,
+        detail=settings.detail,
+        backend=settings.backend,
+        output=settings.output,
+        patches=patches,
+        temporal=temporal,
     ) as stream:
         yield StreamPredictor(stream)

@@ -1,7 +1,7 @@
 """VMFM: all nets of the paper under one roof (Figures 2 and 4)."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor, nn
 from vmfm.trainer.config import NetConfig
@@ -42,7 +42,8 @@ class VMFM(nn.Module):
         self.config = config
         self.segmentation = MODALITY_NETS[config.segmentation](config)
         self.depth = MODALITY_NETS[config.depth](config)
-        self.interaction = MODALITY_NETS[config.interaction](config)
+        blocks = config.interaction_blocks
+        self.interaction = MODALITY_NETS[config.interaction](replace(config, encoder_blocks=blocks))
         if pretrained:
             for net in (self.segmentation, self.depth, self.interaction):
                 net.load_pretrained()

@@ -142,6 +142,7 @@ class Export(Worker):
         deliver: tuple[Result, ...] = results_for([self._job], background)
         return MattingStream(
             self._bundle,
+            detail=self._order.choice.detail,
             backend=self._backend,
             patches=self._order.choice.patches,
             temporal=self._order.choice.steady,

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from vmfm.runtime import Matte, MattingStream
+from vmfm.runtime import Detail, Matte, MattingStream
 
 
 @dataclass(frozen=True)
@@ -13,6 +13,7 @@ class Choice:
 
     patches: int | None = None
     steady: bool = True
+    detail: Detail = "fine"
 
 
 OpenStream = Callable[[Choice], MattingStream]

@@ -112,8 +112,13 @@ class Tab:
                 self._player.wish(camera=on, playing=False)
             case {"do": "look", "views": list() as views, "width": int() as width}:
                 self._player.wish(views=tuple(view for view in VIEWS if view in views), width=width)
-            case {"do": "choose", "patches": int() as patches, "steady": bool() as steady}:
-                self._player.wish(choice=Choice(min(max(patches, 0), MOST_PATCHES), steady))
+            case {
+                "do": "choose",
+                "patches": int() as patches,
+                "steady": bool() as steady,
+                "detail": "fast" | "balanced" | "fine" as detail,
+            }:
+                self._player.wish(choice=Choice(min(max(patches, 0), MOST_PATCHES), steady, detail))
             case {"do": "background", "text": str() as text}:
                 self._put_behind(text)
             case {"do": "export", "kind": str() as kind}:
@@ -168,7 +173,12 @@ class Tab:
 
     def _open_stream(self, choice: Choice) -> MattingStream:
         return MattingStream(
-            self._bundle, backend=self._backend, patches=choice.patches, temporal=choice.steady, slots=1
+            self._bundle,
+            detail=choice.detail,
+            backend=self._backend,
+            patches=choice.patches,
+            temporal=choice.steady,
+            slots=1,
         )
 
     def _emit(self, message: Message) -> None:

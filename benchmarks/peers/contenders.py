@@ -60,9 +60,9 @@ PEERS = (
 )
 
 
-def vmfm(bundle: str) -> Contender:
-    """VMFM with a bundle: a shipped one by name, or a folder."""
-    return Contender(f"VMFM {Path(bundle).name}", HERE / "vmfm_stream.py", (bundle,))
+def vmfm(bundle: str, detail: str) -> Contender:
+    """VMFM with a bundle: a shipped one by name, or a folder. detail: fast, balanced or fine."""
+    return Contender(f"VMFM {Path(bundle).name}, {detail}", HERE / "vmfm_stream.py", (bundle, detail))
 
 
 class Running:

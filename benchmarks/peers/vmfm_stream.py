@@ -1,4 +1,4 @@
-"""VMFM itself, one frame at a time: python vmfm_stream.py BUNDLE"""
+"""VMFM itself, one frame at a time: python vmfm_stream.py BUNDLE DETAIL"""
 
 import sys
 
@@ -7,7 +7,7 @@ from worker import Matter, serve
 
 
 def load() -> Matter:
-    stream = MattingStream(sys.argv[1]).__enter__()  # lives as long as this process
+    stream = MattingStream(sys.argv[1], detail=sys.argv[2]).__enter__()  # lives as long as this process
     return lambda frame: stream.step(frame).alpha
 
 

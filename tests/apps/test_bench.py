@@ -5,7 +5,7 @@ import json
 import pytest
 from vmfm.runtime.graph import NETS
 
-TINY = ("--size", "96x64", "--frames", "4", "--json", "report.json")
+TINY = ("--size", "96x64", "--frames", "4", "--detail", "fine", "--json", "report.json")
 
 
 def test_both_modes_are_timed_for_every_size(vmfm, tmp_path) -> None:
@@ -22,6 +22,18 @@ def test_both_modes_are_timed_for_every_size(vmfm, tmp_path) -> None:
             measured = case["lanes"][mode]
             assert measured["fps"] > 0 and measured["frames_in_flight"] == in_flight
             assert 0 < measured["latency_ms"]["p50"] <= measured["latency_ms"]["p95"] <= measured["latency_ms"]["p99"]
+
+
+def test_every_detail_is_timed_the_fastest_first(vmfm, tmp_path) -> None:
+    status, out, _ = vmfm("bench", "--size", "512x512", "--frames", "4", "--json", "report.json")
+    assert status == 0
+    cases = json.loads((tmp_path / "report.json").read_text())["cases"]
+    assert [case["detail"] for case in cases] == ["fast", "balanced", "fine"]
+    sizes = [case["net_width"] * case["net_height"] for case in cases]
+    assert sizes == sorted(sizes) and sizes[0] < sizes[-1]
+    assert all(detail in out for detail in ("fast", "balanced", "fine"))
+    status, _, err = vmfm("bench", "--detail", "coarse")
+    assert status == 2 and "coarse" in err and "balanced" in err
 
 
 def test_sums_are_those_of_the_rows(vmfm, tmp_path) -> None:
@@ -56,7 +68,7 @@ def test_pictures_are_composited_in_the_stream(vmfm, tmp_path) -> None:
 
 def test_a_video_is_timed_at_its_own_size_or_another(vmfm, make_video, tmp_path) -> None:
     make_video(tmp_path / "in.mp4", size=(80, 48))
-    assert vmfm("bench", "--input", "in.mp4", "--frames", "20", "--json", "own.json")[0] == 0
+    assert vmfm("bench", "--input", "in.mp4", "--frames", "20", "--detail", "fine", "--json", "own.json")[0] == 0
     assert vmfm("bench", "--input", "in.mp4", *TINY)[0] == 0
     own, other = (json.loads((tmp_path / name).read_text())["cases"] for name in ("own.json", "report.json"))
     assert [(case["width"], case["height"]) for case in (*own, *other)] == [(80, 48), (96, 64)]

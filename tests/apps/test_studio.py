@@ -246,7 +246,7 @@ class TestWhatIsShown:
     def test_the_nets_take_what_is_chosen(self, page, clip):
         page.bring(clip)
         assert (page.see()["patches"], page.hello["patches"]) == (None, 8)
-        page.say("choose", patches=0, steady=False)
+        page.say("choose", patches=0, steady=False, detail="fast")
         facts = page.see(lambda facts: facts["patches"] == 0 and len(facts["pictures"]) == 4)
         assert facts["steady"] is False
 

@@ -23,7 +23,8 @@ from vmfm.runtime.backends.openvino_backend import OpenVinoBackend
 
 WIDTH, HEIGHT, FRAMES = 96, 64, 20
 ROOM, WHITE, BLACK = (0, 0, 200), (255, 255, 255), (0, 0, 0)
-OPTIONS = ("--size", f"{WIDTH}x{HEIGHT}", "--fps", 100)
+ANY_DETAIL = ("--size", f"{WIDTH}x{HEIGHT}", "--fps", 100)
+OPTIONS = (*ANY_DETAIL, "--detail", "fine")  # at which these nets cut the disc out exactly
 
 
 def draw(width: int, height: int, number: int) -> np.ndarray:
@@ -134,6 +135,16 @@ def test_every_matte_is_of_its_own_frame(vmfm, device, clip):
     assert "/dev/video42 (test)" in out and "tiny on cpu: OpenVINO" in out
 
 
+@pytest.mark.parametrize(("options", "last"), [((), "fine"), (("--detail", "balanced"), "balanced")])
+def test_the_nets_look_as_closely_as_they_have_time_for_or_as_they_are_told(vmfm, device, clip, options, last):
+    device.enough = lambda sent: len(discs(sent)) >= 60
+    status, out, _ = vmfm("webcam", "--camera", clip, "--background", "#FFFFFF", *options, *ANY_DETAIL)
+    assert status == 0
+    assert not any(shows_room(picture) for picture in device.sent)
+    details = re.findall(r"detail (\w+)", out)
+    assert details[0] == ("balanced" if options else "fast") and details[-1] == last
+
+
 @pytest.mark.slow
 def test_every_picture_is_right_for_as_long_as_a_call_lasts(vmfm, device, clip):
     """For a whole call: VMFM_CALL_SECONDS=300 pytest -k call_lasts"""
@@ -151,7 +162,8 @@ def test_every_picture_is_right_for_as_long_as_a_call_lasts(vmfm, device, clip):
         return discs_sent > 20 and time.monotonic() > ends_at
 
     device.enough = enough
-    assert vmfm("webcam", "--camera", clip, "--background", "#FFFFFF", "--size", f"{WIDTH}x{HEIGHT}")[0] == 0
+    size = "--size", f"{WIDTH}x{HEIGHT}", "--detail", "fine"
+    assert vmfm("webcam", "--camera", clip, "--background", "#FFFFFF", *size)[0] == 0
     assert not wrong
 
 

@@ -54,7 +54,7 @@ def test_contenders_take_turns_on_the_same_frames(compare, contender):
 
 def test_speed_is_that_of_frames_of_the_wanted_size(compare, contender, tmp_path, monkeypatch):
     picky = contender("picky", "return lambda frame: {(64, 96, 3): frame[..., 0]}[frame.shape]")
-    monkeypatch.setattr(compare, "vmfm", lambda bundle: picky)
+    monkeypatch.setattr(compare, "vmfm", lambda bundle, detail: picky)
     monkeypatch.setattr(compare, "PEERS", ())
     options = ["--size", "96x64", "--frames", "2", "--json", str(tmp_path / "report.json")]
     shown = CliRunner().invoke(compare.app, ["speed", *options], catch_exceptions=False)

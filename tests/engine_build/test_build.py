@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+from itertools import product
 from pathlib import Path
 
 import onnx
@@ -16,7 +17,7 @@ from vmfm.engine_build.export import export_model
 from vmfm.engine_build.fold import fold_batch_norms, round_kernels
 from vmfm.engine_build.onnx_model import to_onnx
 from vmfm.runtime.backends.tensorrt_flavor import Flavor, open_flavor
-from vmfm.runtime.bundle import Bundle, write_bundle
+from vmfm.runtime.bundle import DETAILS, Bundle, write_bundle
 from vmfm.runtime.engines import EngineCache, EngineKey, profiles_of
 from vmfm.runtime.errors import BackendError, BundleError
 from vmfm.runtime.gpus import Gpu, Gpus
@@ -180,8 +181,8 @@ def test_profiles_take_every_usual_frame(tiny: Bundle) -> None:
     for node in NETS[:1]:
         profiles = profiles_of(tiny, node, (89,))
         assert profiles[0].low == profiles[0].high == tiny.net_size(720, 1280)
-        for frame in ((480, 640), (1080, 1920), (1920, 1080), (500, 500), (800, 2000), (1, 1)):
-            assert any(profile.covers(tiny.net_size(*frame)) for profile in profiles)
+        for frame, detail in product(((480, 640), (1080, 1920), (1920, 1080), (500, 500), (800, 2000), (1, 1)), DETAILS):
+            assert any(profile.covers(tiny.net_size(*frame, detail)) for profile in profiles)
         assert len(profiles_of(tiny, node, (75,))) == 1
 
 

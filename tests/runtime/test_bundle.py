@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from vmfm.runtime.bundle import MANIFEST, Bundle, write_bundle
+from vmfm.runtime.bundle import DETAILS, MANIFEST, Bundle, Detail, write_bundle
 from vmfm.runtime.errors import BundleError
 from vmfm.runtime.graph import NETS
 
@@ -78,18 +78,25 @@ def test_write_wants_every_net(tiny_models: dict[str, bytes], tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("frame", "net"),
-    [((720, 1280), (224, 384)), ((1280, 720), (384, 224)), ((500, 500), (288, 288)), ((480, 640), (256, 320))],
+    ("frame", "sizes"),
+    [
+        ((720, 1280), [(224, 384), (288, 512), (384, 672)]),
+        ((1280, 720), [(384, 224), (512, 288), (672, 384)]),
+        ((500, 500), [(288, 288), (384, 384), (512, 512)]),
+        ((480, 640), [(256, 320), (320, 448), (448, 576)]),
+    ],
 )
-def test_net_size_of_common_frames(frame: tuple[int, int], net: tuple[int, int]) -> None:
-    assert sized(86016).net_size(*frame) == net
+def test_net_sizes_of_common_frames(frame: tuple[int, int], sizes: list[tuple[int, int]]) -> None:
+    assert [sized(262144).net_size(*frame, detail) for detail in ("fast", "balanced", "fine")] == sizes
+    assert sized(262144).net_size(*frame) == sizes[-1]
 
 
-@given(st.integers(1, 8000), st.integers(1, 8000), st.sampled_from([4096, 86016, 262144]))
-def test_net_size_law(height: int, width: int, budget: int) -> None:
-    h, w = sized(budget).net_size(height, width)
-    assert h % 32 == w % 32 == 0 and min(h, w) >= 32 and h * w <= budget
-    assert sized(budget).net_size(width, height) == (w, h)
+@given(st.integers(1, 8000), st.integers(1, 8000), st.sampled_from([1024, 4096, 262144]), st.sampled_from(list(DETAILS)))
+def test_net_size_law(height: int, width: int, whole: int, detail: Detail) -> None:
+    h, w = sized(whole).net_size(height, width, detail)
+    budget = whole * DETAILS[detail]
+    assert h % 32 == w % 32 == 0 and min(h, w) >= 32 and h * w <= max(budget, 32 * 32)
+    assert sized(whole).net_size(width, height, detail) == (w, h)
     if budget > 80000 and 1 / 2.5 < width / height < 2.5:
         assert abs((w / h) / (width / height) - 1) < 0.17
         assert h * w > 0.75 * budget

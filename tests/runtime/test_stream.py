@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from vmfm.runtime import BackendError, Bundle, FrameError, MattingStream, StreamError
-from vmfm.runtime.bundle import write_bundle
+from vmfm.runtime.bundle import DETAILS, write_bundle
 from vmfm.runtime.graph import OUTPUTS, RESULTS, Over, build_graph
 
 Disc = Callable[..., np.ndarray]
@@ -66,6 +66,37 @@ def test_one_lane_on_request_gives_the_same_mattes(tiny_bundle: Bundle, disc: Di
             np.testing.assert_array_equal(one.step(frame).alpha, several.step(frame).alpha)
         lanes = Counter(thread.name for thread in threading.enumerate() if thread.name.startswith("vmfm-lane"))
     assert lanes["vmfm-lane-main"] == 1 and len(lanes) > 2
+
+
+def test_detail_is_the_size_at_which_the_nets_look(tiny_bundle: Bundle, disc: Disc) -> None:
+    """The nets of this bundle pass on what they see: the finer they look, the nearer is the matte to the frame."""
+    frame, errors = disc(), {}
+    for detail in DETAILS:
+        with MattingStream(tiny_bundle, detail=detail, patches=0) as stream:
+            assert stream.detail == detail
+            errors[detail] = np.abs(stream.step(frame).alpha - frame[..., 0] / 255).mean()
+    assert errors["fast"] > errors["fine"]
+
+
+def test_detail_may_change_between_frames_and_keeps_no_memory_of_other_sizes(tiny_bundle: Bundle, disc: Disc) -> None:
+    frames = clip(disc, 4)
+    with MattingStream(tiny_bundle, detail="fast") as stream:
+        coarse = stream.step(frames[0]).alpha
+        stream.detail = "fine"
+        stream.submit(frames[1])
+        stream.detail = "fast"  # holds from the next frame on; the one in flight stays as it is
+        stream.submit(frames[0])
+        changed = [stream.collect().alpha for _ in range(2)]
+    with MattingStream(tiny_bundle) as stream:
+        np.testing.assert_array_equal(changed[0], stream.step(frames[1]).alpha)
+    np.testing.assert_array_equal(changed[1], coarse)
+
+
+def test_a_detail_that_is_none_is_refused(tiny_bundle: Bundle) -> None:
+    with pytest.raises(ValueError, match="fast, balanced, fine"):
+        MattingStream(tiny_bundle, detail="coarse")  # type: ignore[arg-type]
+    with MattingStream(tiny_bundle) as stream, pytest.raises(ValueError, match="coarse"):
+        stream.detail = "coarse"  # type: ignore[assignment]
 
 
 def test_mattes_stay_as_they_were(tiny_bundle: Bundle, disc: Disc) -> None:

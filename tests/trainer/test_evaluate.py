@@ -189,9 +189,11 @@ class TestPredictors:
         assert calls == ["reset", "step", "step", "step", "step"]
 
     def test_settings_default_to_what_users_run(self):
-        assert Settings() == Settings("auto", "complementary", refine=True, temporal=True)
+        assert Settings() == Settings("auto", "complementary", refine=True, temporal=True, detail="fine")
         with pytest.raises(TrainerError, match="complementary, s, d"):
             Settings(output="alpha")
+        with pytest.raises(TrainerError, match="fast, balanced, fine"):
+            Settings(detail="coarse")
 
 
 @pytest.fixture

@@ -285,10 +285,10 @@ for (const swatch of document.querySelectorAll("#swatches button")) {
 const showPatches = () => { $("patches-out").textContent = $("patches").value === "0" ? "off" : $("patches").value; };
 function sayChoice() {
   showPatches();
-  say({ do: "choose", patches: +$("patches").value, steady: $("steady").checked });
+  say({ do: "choose", patches: +$("patches").value, steady: $("steady").checked, detail: $("detail").value });
 }
 $("patches").oninput = showPatches;
-$("patches").onchange = $("steady").onchange = sayChoice;
+$("patches").onchange = $("steady").onchange = $("detail").onchange = sayChoice;
 
 // Playback
 
