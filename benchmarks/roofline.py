@@ -3,6 +3,7 @@
 PYTHONPATH=.dev python benchmarks/roofline.py > benchmarks/results/roofline.md
 """
 
+import itertools
 import json
 import tomllib
 from collections.abc import Mapping
@@ -11,12 +12,14 @@ from pathlib import Path
 
 from floor import Floor, Rates, frame_floor
 from gpu_options import SIZES
-from vmfm.runtime.bundle import Bundle, shipped_bundles
+from vmfm.runtime.bundle import DETAILS, Bundle, Detail, shipped_bundles
 from vmfm.runtime.graph import build_graph
 from work import FrameWork, count_frame
 
 HERE = Path(__file__).parent
 _HALF = 2  # bytes of a number in the nets
+
+Case = tuple[str, Detail, str]  # a bundle, a detail, and a size by its name
 
 
 @dataclass(frozen=True)
@@ -63,33 +66,32 @@ def load_cards() -> tuple[tuple[Card, ...], Card]:
     return tuple(Card(**card) for card in content["card"]), Card(**measured)
 
 
-def measured_fps(card: Card) -> dict[tuple[str, str], float]:
-    """By bundle and size: frames per second in flight, of the reports of gpu_check.py on that card."""
+def measured_fps(card: Card) -> dict[Case, float]:
+    """By bundle, detail and size: frames per second in flight, of the reports of gpu_check.py on that card."""
     found = {}
     for file in sorted((HERE / "results").glob("*.json")):
         results = json.loads(file.read_text(encoding="utf-8"))
         if card.name in str(results.get("environment", {}).get("gpu", "")):
-            for bundle in shipped_bundles():
-                for size in SIZES:
-                    if run := results.get("bench", {}).get(f"{bundle} {size} throughput, lanes"):
-                        found[bundle, size] = run["fps"]
+            ways = {"lanes": results["environment"].get("detail", "fine"), "fast": "fast"}
+            for bundle, size, (way, detail) in itertools.product(shipped_bundles(), SIZES, ways.items()):
+                if run := results.get("bench", {}).get(f"{bundle} {size} throughput, {way}"):
+                    found[bundle, detail, size] = run["fps"]
     return found
 
 
-def count_all() -> dict[tuple[str, str], FrameWork]:
-    """By bundle and size."""
+def count_all() -> dict[Case, FrameWork]:
     return {
-        (name, size): count_frame(Bundle.open(name), build_graph(), pixels, _HALF)
-        for name in shipped_bundles()
-        for size, pixels in SIZES.items()
+        (name, detail, size): count_frame(Bundle.open(name), build_graph(), SIZES[size], _HALF, detail)
+        for name, detail, size in itertools.product(shipped_bundles(), DETAILS, SIZES)
     }
 
 
-def calibrate(work: Mapping[tuple[str, str], FrameWork], card: Card) -> dict[tuple[str, str], Calibration]:
-    """By bundle and size, as far as it was measured on that card."""
+def calibrate(work: Mapping[Case, FrameWork], card: Card) -> dict[tuple[str, str], Calibration]:
+    """By bundle and size, as far as it was measured on that card: at the finest detail that was."""
+    measured = sorted(measured_fps(card).items(), key=lambda found: DETAILS[found[0][1]])
     return {
-        key: Calibration(1 / fps, frame_floor(work[key], card.rates("fp32")).computing)
-        for key, fps in measured_fps(card).items()
+        (bundle, size): Calibration(1 / fps, frame_floor(work[bundle, detail, size], card.rates("fp32")).computing)
+        for (bundle, detail, size), fps in measured
     }
 
 
@@ -99,16 +101,21 @@ def to_markdown() -> str:
     calibrations = calibrate(work, measured)
     lines = [_HEAD.format(measured=measured.name, **_copies(cards[0]))]
     for bundle in shipped_bundles():
-        total = work[bundle, "1080p"].total
-        lines += [f"## `{bundle}`: {total.flops / 1e9:.1f} GFLOP and {total.nbytes / 1e6:.0f} MB a frame at 1080p", ""]
-        lines += ["| card | " + " | ".join(f"{size}: at best | calibrated" for size in SIZES) + " |"]
-        lines += ["|---|" + "---:|" * (2 * len(SIZES))]
-        for card in cards:
-            cells = (
-                cell for size in SIZES for cell in _cells(card, work[bundle, size], calibrations.get((bundle, size)))
-            )
-            lines += [f"| {card.name} | " + " | ".join(cells) + " |"]
-        lines += ["", _basis(bundle, calibrations, measured), ""]
+        for detail in DETAILS:
+            total = work[bundle, detail, "1080p"].total
+            cost = f"{total.flops / 1e9:.1f} GFLOP and {total.nbytes / 1e6:.0f} MB a frame at 1080p"
+            lines += [f"## `{bundle}`, {detail}: {cost}", ""]
+            lines += ["| card | " + " | ".join(f"{size}: at best | calibrated" for size in SIZES) + " |"]
+            lines += ["|---|" + "---:|" * (2 * len(SIZES))]
+            for card in cards:
+                cells = (
+                    cell
+                    for size in SIZES
+                    for cell in _cells(card, work[bundle, detail, size], calibrations.get((bundle, size)))
+                )
+                lines += [f"| {card.name} | " + " | ".join(cells) + " |"]
+            lines += [""]
+        lines += [_basis(bundle, calibrations, measured), ""]
     lines += ["## Sources", ""]
     return "\n".join([*lines, *map(_source, (*cards, measured))])
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 from vmfm.runtime.backends.base import SlotShape
-from vmfm.runtime.bundle import Bundle
+from vmfm.runtime.bundle import Bundle, Detail
 from vmfm.runtime.graph import INPUT, MEMORY, PATCH_PX, RESULT, TENSORS, Node
 
 _MATRIX_OPERATORS = ("Conv", "ConvTranspose")
@@ -38,9 +38,11 @@ class FrameWork:
         return sum(self.rows.values(), Work(0, 0))
 
 
-def count_frame(bundle: Bundle, nodes: Iterable[Node], size: tuple[int, int], value_bytes: int) -> FrameWork:
+def count_frame(
+    bundle: Bundle, nodes: Iterable[Node], size: tuple[int, int], value_bytes: int, detail: Detail = "fine"
+) -> FrameWork:
     """The work for a frame of size (H, W). value_bytes: of a number in the nets, 2 for fp16."""
-    shape = SlotShape(size, bundle.net_size(*size), bundle.patches)
+    shape = SlotShape(size, bundle.net_size(*size, detail), bundle.patches)
     rows, down = {}, 0
     for node in nodes:
         if RESULT in node.writes:

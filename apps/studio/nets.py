@@ -9,7 +9,9 @@ from vmfm.runtime import Detail, Matte, MattingStream
 
 @dataclass(frozen=True)
 class Choice:
-    """What a stream is opened with. patches: K, None takes the bundle's. steady: whether the stabiliser is on."""
+    """What a stream is opened with. patches: K, None takes the bundle's. steady: whether the stabiliser is on. detail: see
+    Bundle.net_size.
+    """
 
     patches: int | None = None
     steady: bool = True

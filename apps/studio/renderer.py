@@ -103,6 +103,7 @@ class Renderer:
             "camera": wish.camera,
             "patches": wish.choice.patches,
             "steady": wish.choice.steady,
+            "detail": wish.choice.detail,
             "fps": round(self._meter.fps, 1),
             "ms": round(self._meter.latency_ms),
         }

@@ -212,6 +212,14 @@ def test_more_patches_are_refined_where_k_is_larger(screen, half):
     expect(screen.page.locator("#patches-out")).to_have_text("1024")
 
 
+def test_the_nets_look_as_closely_as_chosen(screen, clip):
+    screen.open(clip)
+    screen.drawn(0, "0 true fine")
+    for detail in ("fast", "balanced", "fine"):
+        screen.page.select_option("#detail", detail)
+        screen.drawn(0, f"0 true {detail}")
+
+
 def test_the_stabiliser_holds_what_is_unsure(screen, half):
     screen.open(half)
     moved = {}

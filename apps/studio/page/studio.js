@@ -69,7 +69,7 @@ async function show(packed) {
   const pictures = await Promise.all(parts.map(async ([view, jpeg]) => [view, await createImageBitmap(jpeg)]));
   if (facts.camera === Boolean(camera)) {
     for (const [view, picture] of pictures) draw(view, picture);
-    if (!facts.early) $("panes").dataset.drawn = `${facts.camera ? "camera" : facts.seconds.toFixed(2)} ${facts.patches} ${facts.steady}`;
+    if (!facts.early) $("panes").dataset.drawn = `${facts.camera ? "camera" : facts.seconds.toFixed(2)} ${facts.patches} ${facts.steady} ${facts.detail}`;
     if (!facts.camera && !scrubbing) setPosition(facts.seconds);
     $("speed").textContent = facts.fps ? `${facts.fps.toFixed(1)} fps · ${facts.ms} ms` : "";
   }
