@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Column, Table
 from vmfm.apps.bench import Case, Report
@@ -21,21 +22,24 @@ def print_report(report: Report) -> None:
 
 
 def _modes(report: Report) -> Table:
-    table = Table("frames", "detail", "nets at", "mode", "lanes", "fps", "latency p50 ms", "p95", "p99", "nets ms", "rows ms")
+    """fps; percentiles of the latency in milliseconds; medians summed over the nets and over all rows. Fits 80 columns."""
+    heads = ("fps", "p50 ms", "p95", "p99", "nets", "rows")
+    columns = [Column("frames"), Column("nets at"), Column("mode"), *(Column(head, justify="right") for head in heads)]
+    table = Table(*columns, box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for case in report.cases:
-        for lanes, name, mode in _ways(case):
-            latency = (f"{ms:.2f}" for ms in (mode.latency_ms.p50, mode.latency_ms.p95, mode.latency_ms.p99))
-            sums = f"{mode.nets_ms:.2f}", f"{mode.rows_ms:.2f}"
-            sizes = f"{case.width}x{case.height}", case.detail, f"{case.net_width}x{case.net_height}"
-            table.add_row(*sizes, name, lanes, f"{mode.fps:.1f}", *latency, *sums)
+        for name, mode in _ways(case):
+            latency = mode.latency_ms
+            times = (latency.p50, latency.p95, latency.p99, mode.nets_ms, mode.rows_ms)
+            sizes = f"{case.width}x{case.height}", f"{case.detail} {case.net_width}x{case.net_height}"
+            table.add_row(*sizes, name, f"{mode.fps:.1f}", *(f"{ms:.1f}" for ms in times))
     return table
 
 
-def _ways(case: Case) -> Iterator[tuple[str, str, Mode]]:
-    for lanes, speed in (("all", case.lanes), ("one", case.one_lane)):
+def _ways(case: Case) -> Iterator[tuple[str, Mode]]:
+    for lanes, speed in (("", case.lanes), (", one lane", case.one_lane)):
         if speed is not None:
-            yield lanes, "one at a time", speed.low_latency
-            yield lanes, f"{speed.throughput.frames_in_flight} in flight", speed.throughput
+            yield f"one by one{lanes}", speed.low_latency
+            yield f"{speed.throughput.frames_in_flight} in flight{lanes}", speed.throughput
 
 
 def _name(case: Case) -> str:

@@ -4,8 +4,8 @@ Needs the onnx package and NumPy, no torch: whoever has a bundle and a GPU can b
 
 Convolutions and all that lies between them run in fp16. What squashes into [0, 1], what averages over a whole picture,
 and what follows these stays fp32: their inputs are few, and a rounding there would show in the matte. So does the first
-convolution over a normalised picture: rounding there acts like noise of the camera, and made most of the change of
-`full`'s edges (maximum over 13 photos 0.082 with it, benchmarks/results/fp16.md without). Nets read and write fp16. Whoever changes what comes out changes RECIPE in runtime/engines.py, so that old engines are built anew.
+convolution over a normalised picture: rounding there acts like noise of the camera (benchmarks/results/fp16.md). Nets read and
+write fp16. Whoever changes what comes out changes RECIPE in runtime/engines.py, so that old engines are built anew.
 """
 
 import numpy as np

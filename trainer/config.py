@@ -28,7 +28,7 @@ class NetConfig:
     complementary_width: int  # channels of the first convolution of CL; 32 in Table 7
     decoder_channels: tuple[int, int, int, int]  # of the modality nets, at 1/16, 1/8, 1/4, 1/2
     encoder_blocks: int = 15  # of the 16 inverted residuals of EfficientNet-Lite0
-    interaction_blocks: int = 15  # of them, in I-Net
+    last_expansions: tuple[int, int, int] = (6, 6, 6)  # of the last one in S-, D- and I-Net; 6 is as published
     fusion_dilations: tuple[int, int, int] = (
         1,
         2,
@@ -67,7 +67,7 @@ LITE = NetConfig(
     foreground_width=12,
     complementary_width=8,
     decoder_channels=(64, 48, 32, 24),
-    interaction_blocks=14,
+    last_expansions=(6, 6, 4),
 )
 FULL = NetConfig(
     "full", 512 * 512, foreground_width=64, complementary_width=32, decoder_channels=(64, 48, 32, 24), patches=512

@@ -1,7 +1,7 @@
 """VMFM: all nets of the paper under one roof (Figures 2 and 4)."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from torch import Tensor, nn
 from vmfm.trainer.config import NetConfig
@@ -26,11 +26,13 @@ class Prediction:
     alpha_d: Tensor
 
 
-MODALITY_NETS: dict[str, Callable[[NetConfig], ModalityNet]] = {
-    "autoencoder": lambda config: AutoEncoder(Encoder(config.encoder_blocks), config.decoder_channels),
-    "mask_rcnn": lambda config: MaskRCNN(),
-    "densedepth": lambda config: DenseDepth(config.modality_width),
-    "hourglass": lambda config: StackedHourglass(config.modality_width),
+MODALITY_NETS: dict[str, Callable[[NetConfig, int], ModalityNet]] = {
+    "autoencoder": lambda config, expansion: AutoEncoder(
+        Encoder(config.encoder_blocks, expansion), config.decoder_channels
+    ),
+    "mask_rcnn": lambda config, _: MaskRCNN(),
+    "densedepth": lambda config, _: DenseDepth(config.modality_width),
+    "hourglass": lambda config, _: StackedHourglass(config.modality_width),
 }
 
 
@@ -40,10 +42,10 @@ class VMFM(nn.Module):
     def __init__(self, config: NetConfig, *, pretrained: bool = False) -> None:
         super().__init__()
         self.config = config
-        self.segmentation = MODALITY_NETS[config.segmentation](config)
-        self.depth = MODALITY_NETS[config.depth](config)
-        blocks = config.interaction_blocks
-        self.interaction = MODALITY_NETS[config.interaction](replace(config, encoder_blocks=blocks))
+        expansion_s, expansion_d, expansion_i = config.last_expansions
+        self.segmentation = MODALITY_NETS[config.segmentation](config, expansion_s)
+        self.depth = MODALITY_NETS[config.depth](config, expansion_d)
+        self.interaction = MODALITY_NETS[config.interaction](config, expansion_i)
         if pretrained:
             for net in (self.segmentation, self.depth, self.interaction):
                 net.load_pretrained()

@@ -153,9 +153,8 @@ class Run:
 
 
 def _adopt(fresh: VMFM, other: VMFM) -> None:
-    """Takes over every net of another size that has all of its tensors: the modality nets of `lite` and `full` are alike."""
+    """Takes over every net of another size whose shape fits: the modality nets are the same in `lite` and `full`."""
     for name, net in other.named_children():
-        own, theirs = fresh.get_submodule(name), net.state_dict()
-        shapes = {key: tensor.shape for key, tensor in own.state_dict().items()}
-        if all(key in theirs and theirs[key].shape == shape for key, shape in shapes.items()):
-            own.load_state_dict({key: theirs[key] for key in shapes})
+        own = fresh.get_submodule(name)
+        if {k: v.shape for k, v in own.state_dict().items()} == {k: v.shape for k, v in net.state_dict().items()}:
+            own.load_state_dict(net.state_dict())

