@@ -72,9 +72,8 @@ class Encoder(nn.Module):
         for stage in STAGES:
             for repeat in range(stage.repeats):
                 stride = stage.stride if repeat == 0 else 1
-                if len(self._blocks) == blocks - 1:
-                    stage = stage._replace(expansion=last_expansion)  # noqa: PLW2901 - the rest of its row is not kept
-                self._blocks.append(InvertedResidual(channels, stage, stride))
+                expansion = last_expansion if len(self._blocks) == blocks - 1 else stage.expansion
+                self._blocks.append(InvertedResidual(channels, stage._replace(expansion=expansion), stride))
                 strides.append(stride)
                 widths.append(stage.channels)
                 channels = stage.channels
