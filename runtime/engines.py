@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from vmfm.runtime.bundle import NET_MULTIPLE_PX, Bundle, Detail
+from vmfm.runtime.bundle import DETAILS, NET_MULTIPLE_PX, Bundle
 from vmfm.runtime.cuda.compile import cache_folder
 from vmfm.runtime.errors import BackendError
 from vmfm.runtime.graph import PATCH_PX, TENSORS, Node
@@ -28,7 +28,6 @@ STANDARD_FRAMES = ((720, 1280), (1280, 720), (720, 720))  # (H, W): their net si
 WIDEST_ASPECT = 3  # of the frames that engines take, either way
 MOST_PATCHES = 4096
 OLDEST_STATIC = 80  # compute capability
-_DETAILS: tuple[Detail, ...] = ("fine", "balanced", "fast")  # the sizes of the first are what an engine is best at
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,7 @@ class Profile:
 
 
 def profiles_of(bundle: Bundle, node: Node, capabilities: Sequence[int], recipe: str = RECIPE) -> tuple[Profile, ...]:
-    """The sizes a net's engine is built for: the usual frames exactly, at every detail, then a range for all others.
+    """The sizes a net's engine is built for: the usual frames exactly, 16:9 at every detail, then a range for all others.
 
     Exact sizes leave the compiler nothing to guess. Each costs an RTX engine a few percent of its size; but not before
     compute capability 8.0, where the engine would hold code for each size that is 20 times as large as the weights.
@@ -54,7 +53,8 @@ def profiles_of(bundle: Bundle, node: Node, capabilities: Sequence[int], recipe:
         return (Profile(size, size, size),)
     if "patches" in node.reads:
         return (Profile((1,), (bundle.patches,), (max(MOST_PATCHES, bundle.patches),)),)
-    exact = list(dict.fromkeys(bundle.net_size(*frame, detail) for frame in STANDARD_FRAMES for detail in _DETAILS))
+    usual = [bundle.net_size(*frame) for frame in STANDARD_FRAMES]
+    exact = list(dict.fromkeys([*usual, *(bundle.net_size(*STANDARD_FRAMES[0], detail) for detail in DETAILS)]))
     longest = int(math.sqrt(bundle.pixel_budget * WIDEST_ASPECT)) // NET_MULTIPLE_PX * NET_MULTIPLE_PX
     longest = max(longest, *(side for size in exact for side in size))
     least = NET_MULTIPLE_PX
