@@ -45,7 +45,7 @@ class Workload:
     ) -> "Workload":
         """sizes: each WIDTHxHEIGHT. Raises FrameError."""
         parsed = tuple(dict.fromkeys(parse_size(text) for text in sizes))
-        return cls(parsed or (() if source else (_STANDARD,)), frames, source, tuple(dict.fromkeys(details)))
+        return cls(parsed or (() if source else (_STANDARD,)), frames, source, tuple(details))
 
 
 @dataclass(frozen=True)

@@ -1,17 +1,15 @@
 """The verbs of the apps: what they take and what they print. The work is imported when a verb runs."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import typer
 
-if TYPE_CHECKING:
-    from vmfm.runtime import Detail
-
+_Details = Literal["fast", "balanced", "fine"]  # those of vmfm.runtime, which is imported when a verb runs
 _Bundle = Annotated[str, typer.Option(help="lite (any CPU), full (the paper's size), or the folder of a bundle.")]
 _Backend = Annotated[str, typer.Option(help="What runs the nets: auto takes the best that works here.")]
 _Detail = Annotated[
-    Literal["fast", "balanced", "fine"],
+    _Details,
     typer.Option(help="At how many pixels the nets look: fast takes a third of fine's time."),
 ]
 
@@ -194,12 +192,11 @@ def bench(
         write_report(report, json)
 
 
-def _details(names: list[str] | None) -> "list[Detail]":
-    from vmfm.runtime.bundle import DETAILS
-
-    if unknown := set(names or ()) - set(DETAILS):
-        raise typer.BadParameter(f"--detail is {', '.join(DETAILS)}, not {', '.join(sorted(unknown))}")
-    return [detail for detail in DETAILS if not names or detail in names]
+def _details(names: list[str] | None) -> list[_Details]:
+    known: tuple[_Details, ...] = get_args(_Details)
+    if unknown := set(names or ()) - set(known):
+        raise typer.BadParameter(f"--detail is {', '.join(known)}, not {', '.join(sorted(unknown))}")
+    return [detail for detail in known if not names or detail in names]
 
 
 def webcam(
@@ -228,7 +225,7 @@ def webcam(
     ] = None,
     bundle: _Bundle = "lite",
     detail: Annotated[
-        Literal["auto", "fast", "balanced", "fine"],
+        Literal["auto", _Details],
         typer.Option(help="At how many pixels the nets look: auto takes the finest that is quick enough here."),
     ] = "auto",
     backend: _Backend = "auto",

@@ -34,8 +34,8 @@ class Done:
 class Effect(Worker):
     """pictures: where the newest one is. engine: what runs the nets, for people; empty before they are open.
 
-    The nets look as closely as the pace allows. Nets that fail are told in `problem`, closed, and opened again after a while; in the meantime no picture comes, and
-    none shows the room. Nets that have never worked end the thread.
+    The nets look as closely as the pace allows. Nets that fail are told in `problem`, closed, and opened again after a
+    while; in the meantime no picture comes, and none shows the room. Nets that have never worked end the thread.
     """
 
     def __init__(

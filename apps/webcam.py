@@ -32,8 +32,8 @@ PATIENCE_SECONDS = 5.0
 class Settings:
     """camera: see open_camera. size, (H, W), and fps: what to ask the camera for. backgrounds: see open_scene.
 
-    detail: None takes the finest that keeps up. device: the virtual camera to send to; None takes the first that is free. preview: whether to open a window, which
-    is also needed to go on where there is no virtual camera.
+    detail: None takes the finest that keeps up. device: the virtual camera to send to; None takes the first that is
+    free. preview: whether to open a window, which is also needed to go on where there is no virtual camera.
     """
 
     camera: str = "0"

@@ -4,8 +4,8 @@ Needs the onnx package and NumPy, no torch: whoever has a bundle and a GPU can b
 
 Convolutions and all that lies between them run in fp16. What squashes into [0, 1], what averages over a whole picture,
 and what follows these stays fp32: their inputs are few, and a rounding there would show in the matte. So does the first
-convolution over a normalised picture: rounding there acts like noise of the camera (benchmarks/results/fp16.md). Nets read and
-write fp16. Whoever changes what comes out changes RECIPE in runtime/engines.py, so that old engines are built anew.
+convolution over a normalised picture: rounding there acts like noise of the camera (benchmarks/results/fp16.md). Nets
+read and write fp16. Whoever changes what comes out changes RECIPE in runtime/engines.py, so that old engines are built anew.
 """
 
 import numpy as np
@@ -80,6 +80,8 @@ class _Rewriter:
 
     def _operation(self, node: onnx.NodeProto) -> None:
         kind = self._kind(node)
+        if self._normalises(node):
+            self.normalised.update(node.output)
         single_inputs = ALWAYS_SINGLE_INPUT.get(node.op_type, ())
         inputs = [
             self._as(name, TensorProto.FLOAT if index in single_inputs else kind)
@@ -95,10 +97,7 @@ class _Rewriter:
         if node.op_type in HALF:
             return TensorProto.FLOAT if node.input[0] in self.normalised else TensorProto.FLOAT16
         read = {self.types.get(self.alias.get(name, name)) for name in node.input}
-        if self._normalises(node):
-            self.normalised.update(node.output)
-            return TensorProto.FLOAT
-        is_single = node.op_type in SINGLE or TensorProto.FLOAT in read
+        is_single = node.op_type in SINGLE or TensorProto.FLOAT in read or self._normalises(node)
         return TensorProto.FLOAT if is_single else TensorProto.FLOAT16
 
     def _normalises(self, node: onnx.NodeProto) -> bool:

@@ -11,6 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -95,15 +96,7 @@ class Bundle:
         (288, 288).
         """
         cells = max(1, int(self.pixel_budget * DETAILS[detail]) // NET_MULTIPLE_PX**2)
-        aspect = math.log(width / height)
-
-        def cost(size: tuple[int, int]) -> float:
-            h, w = size
-            # An aspect error distorts what the nets see, unused budget only blurs it a little: weigh it double.
-            return 2 * abs(math.log(w / h) - aspect) + math.log(cells / (h * w))
-
-        sizes = [(h, w) for h in range(1, cells + 1) for w in range(1, cells // h + 1)]
-        h, w = min(sizes, key=cost)
+        h, w = _fit(cells, height, width)
         return h * NET_MULTIPLE_PX, w * NET_MULTIPLE_PX
 
     def _verify(self) -> None:
@@ -120,6 +113,19 @@ class Bundle:
             if (spec.inputs, spec.outputs) != _tensors(node):
                 raise BundleError(f"{self.path}: net {node.name!r} has other inputs or outputs than this release uses")
             _read_verified(self.path / spec.file, spec.sha256)
+
+
+@lru_cache  # streams ask for every frame
+def _fit(cells: int, height: int, width: int) -> tuple[int, int]:
+    """(rows, columns) of at most so many cells that are nearest to a frame's aspect."""
+    aspect = math.log(width / height)
+
+    def cost(size: tuple[int, int]) -> float:
+        h, w = size
+        # An aspect error distorts what the nets see, unused budget only blurs it a little: weigh it double.
+        return 2 * abs(math.log(w / h) - aspect) + math.log(cells / (h * w))
+
+    return min(((h, w) for h in range(1, cells + 1) for w in range(1, cells // h + 1)), key=cost)
 
 
 def shipped_bundles() -> list[str]:

@@ -112,7 +112,6 @@ class MattingStream:
         self._in_flight: deque[tuple[Any, np.ndarray]] = deque()
         self._latest: Any = None  # the slot of the frame that was collected last
         self._slot_shape: SlotShape | None = None
-        self._seen: tuple[tuple[int, int], Detail] | None = None  # the frame size and detail that it is for
         self._first = True
         self._closed = False
 
@@ -261,9 +260,9 @@ class MattingStream:
 
     def _slot_for(self, size: tuple[int, int]) -> Any:
         """A free slot for frames of a size (H, W); a slot of another size gives its buffers back first."""
-        if self._slot_shape is None or self._seen != (size, self._detail):
-            self._slot_shape = SlotShape(size, self.bundle.net_size(*size, self._detail), self._patches)
-            self._seen = size, self._detail
+        shape = SlotShape(size, self.bundle.net_size(*size, self._detail), self._patches)
+        if shape != self._slot_shape:
+            self._slot_shape = shape
             self._first = True
         slot = self._free.pop()
         try:
