@@ -25,6 +25,7 @@ class Stage:
     a time, 0 for all of its own; less fits a smaller GPU and changes no loss, only batch norms see fewer pictures.
     sizes: (height, width) of the nets' input, one is drawn for every batch. kinds: of the sources to draw from, () is
     all. weights: of the objective's terms, 1 by default; "matte" stands for both "matte_s" and "matte_d".
+    fixed_norms: batch norms keep the statistics that they have, for training on with few pictures to a step.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Stage:
     steps: int = 0
     epochs: float = 0.0
     micro_batch: int = 0
+    fixed_norms: bool = False
     kinds: tuple[str, ...] = ()
     weights: dict[str, float] = field(default_factory=dict)
     final_rate: float = 0.02  # share of the learning rate that is left at the end; 1 keeps it as it is

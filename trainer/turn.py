@@ -41,6 +41,9 @@ class Turn:
         for net in learners:
             for path, weight in net.train().requires_grad_(True).named_parameters():
                 (encoders if path.startswith("encoder.") else rest).append(weight)
+            if stage.fixed_norms:
+                for norm in (module for module in net.modules() if isinstance(module, nn.BatchNorm2d)):
+                    norm.eval()
         self.weights = rest + encoders
         groups = [{"params": rest, "rate": 1.0}, {"params": encoders, "rate": ENCODER_RATE}]
         fused = device.type == "cuda"

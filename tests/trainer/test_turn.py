@@ -177,11 +177,19 @@ def test_each_picture_moves_the_statistics_once(batch):
     torch.testing.assert_close(norm.running_mean, expected)
 
 
+def test_fixed_norms_remember_what_they_knew(batch):
+    (turn,), nets = turn_of("modality", ("segmentation",), fixed_norms=True)
+    norm, weight = nets.model.segmentation.encoder._bn0, nets.model.segmentation.head.weight
+    before = norm.running_mean.clone(), norm.weight.clone(), weight.clone()
+    turn.take(batch, 1e-2)
+    assert torch.equal(norm.running_mean, before[0])
+    assert not torch.equal(norm.weight, before[1]) and not torch.equal(weight, before[2])
+
+
 @pytest.mark.parametrize(("dtype", "likeness"), [(torch.bfloat16, 0.9), (torch.float16, 0.98)])
 def test_mixed_precision_has_nearly_the_same_gradient(batch, dtype, likeness):
-    (exact,), nets = turn_of("pre", ("foreground_s", "foreground_d"))
-    (mixed,), mixed_nets = turn_of("pre", ("foreground_s", "foreground_d"), dtype)
-    nets.eval(), mixed_nets.eval()
+    (exact,), _ = turn_of("pre", ("foreground_s", "foreground_d"))
+    (mixed,), _ = turn_of("pre", ("foreground_s", "foreground_d"), dtype)
     loss, _ = exact.take(batch, 0.0)
     for _ in range(20):  # until the scale fits: a step whose gradient overflows is left out
         mixed_loss, _ = mixed.take(batch, 0.0)

@@ -67,16 +67,18 @@ def cutouts(folder: Path, name: str, entry: dict) -> Sample:
     rgba = read(folder / f"{name}.webp", cv2.IMREAD_UNCHANGED)
     labels = entry["_labels"]
     alpha = np.ascontiguousarray(rgba[..., 3])
-    person, both = _grey(labels / "person" / f"{name}.png"), _grey(labels / "person_object" / f"{name}.png")
+    person, both = _grey(labels / "person" / f"{name}.png"), labels / "person_object" / f"{name}.png"
+    labelled = both.exists()  # with what is held; else somebody's matte and a detector's boxes
     depth = _depth(labels, name)
     return Sample(
         name,
         rgb=np.ascontiguousarray(rgba[..., :3]),
         alpha=alpha,
         person=np.minimum(person, alpha),
-        person_unknown=_hats(entry, person, both),
+        person_unknown=_hats(entry, person, _grey(both)) if labelled else border(person, 5),
         depth=None if depth is None else _before_nothing(cv2.resize(depth, alpha.shape[::-1]), alpha > 127),
-        points=points_of(entry, weigh=False),
+        points=points_of(entry, weigh=not labelled),
+        sure_points=labelled,
         cutout=True,
     )
 

@@ -1,31 +1,52 @@
 """The three layers every net of the paper is made of, and how pictures enter a net that was trained on ImageNet."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
-def conv(in_channels: int, out_channels: int, *, stride: int = 1, dilation: int = 1) -> nn.Sequential:
+def normed(convolution: nn.Conv2d | nn.ConvTranspose2d, norm: nn.BatchNorm2d, x: Tensor) -> Tensor:
+    """norm(convolution(x)), the convolution without a bias.
+
+    While a norm with fixed statistics learns it is part of the kernel, as inference engines have it: that spares two
+    passes over the features, a third of a step on a CPU.
+    """
+    if norm.training or not torch.is_grad_enabled():
+        return norm(convolution(x))
+    assert norm.running_mean is not None and norm.running_var is not None
+    scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
+    bias = norm.bias - norm.running_mean * scale
+    if isinstance(convolution, nn.ConvTranspose2d):
+        kernel = convolution.weight * scale.view(1, -1, 1, 1)
+        return F.conv_transpose2d(x, kernel, bias, convolution.stride, convolution.padding)  # type: ignore[arg-type]
+    return convolution._conv_forward(x, convolution.weight * scale.view(-1, 1, 1, 1), bias)
+
+
+class ConvBlock(nn.Sequential):
+    """Convolution or deconvolution, BN and ReLU."""
+
+    def __init__(self, convolution: nn.Conv2d | nn.ConvTranspose2d) -> None:
+        super().__init__(convolution, nn.BatchNorm2d(convolution.out_channels), nn.ReLU(inplace=True))
+
+    def forward(self, x: Tensor) -> Tensor:
+        convolution, norm, activation = self
+        return activation(normed(convolution, norm, x))
+
+
+def conv(in_channels: int, out_channels: int, *, stride: int = 1, dilation: int = 1) -> ConvBlock:
     """3x3 Conv + BN + ReLU; (N, in, H, W) -> (N, out, H / stride, W / stride)."""
-    return nn.Sequential(
-        nn.Conv2d(in_channels, out_channels, 3, stride, padding=dilation, dilation=dilation, bias=False),
-        nn.BatchNorm2d(out_channels),
-        nn.ReLU(inplace=True),
-    )
+    return ConvBlock(nn.Conv2d(in_channels, out_channels, 3, stride, padding=dilation, dilation=dilation, bias=False))
 
 
-def deconv(in_channels: int, out_channels: int, *, stride: int = 2) -> nn.Sequential:
+def deconv(in_channels: int, out_channels: int, *, stride: int = 2) -> ConvBlock:
     """Deconv + BN + ReLU; (N, in, H, W) -> (N, out, stride H, stride W).
 
     At stride 2 the kernel is 4x4, so that every output pixel is reached by equally many weights (no checkerboard).
     """
     kernel = 4 if stride == 2 else 3
-    return nn.Sequential(
-        nn.ConvTranspose2d(in_channels, out_channels, kernel, stride, padding=1, bias=False),
-        nn.BatchNorm2d(out_channels),
-        nn.ReLU(inplace=True),
-    )
+    return ConvBlock(nn.ConvTranspose2d(in_channels, out_channels, kernel, stride, padding=1, bias=False))
 
 
 def upsample() -> nn.Upsample:
