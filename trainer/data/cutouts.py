@@ -177,9 +177,9 @@ def _cut_photo(
     }
     found = {}
     for index, piece in enumerate(cut_objects(matte, mend_mask(mask, config.matte), person, objects, config)):
-        _write_webp(out / "objects" / f"{name}_{index}.webp", piece.rgba, config.quality)
+        write_webp(out / "objects" / f"{name}_{index}.webp", piece.rgba, config.quality)
         found[f"{name}_{index}"] = {"cls": piece.cls, "box": piece.box, "solidity": round(piece.solidity, 3)}
-    _write_webp(out / "person_object" / f"{name}.webp", to_rgba(matte.foreground, matte.alpha), config.quality)
+    write_webp(out / "person_object" / f"{name}.webp", to_rgba(matte.foreground, matte.alpha), config.quality)
     return record, found
 
 
@@ -191,7 +191,7 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     write_whole(path, json.dumps(content, indent=1).encode())
 
 
-def _write_webp(path: Path, rgba: np.ndarray, quality: int) -> None:
+def write_webp(path: Path, rgba: np.ndarray, quality: int) -> None:
     from PIL import Image  # keeps the colours under alpha 0 ("exact"), which OpenCV's writer throws away
 
     encoded = BytesIO()

@@ -63,24 +63,31 @@ def rendered(folder: Path, name: str, _: dict) -> Sample:
 
 
 def cutouts(folder: Path, name: str, entry: dict) -> Sample:
-    """`NAME.webp` (RGBA): people cut out of photos with a soft matte; labels as in the photo's own folder."""
+    """`NAME.webp` (RGBA): people cut out of photos with a soft matte; labels, if any, as in the photo's own folder."""
     rgba = read(folder / f"{name}.webp", cv2.IMREAD_UNCHANGED)
     labels = entry["_labels"]
     alpha = np.ascontiguousarray(rgba[..., 3])
-    person, both = _grey(labels / "person" / f"{name}.png"), labels / "person_object" / f"{name}.png"
-    labelled = both.exists()  # with what is held; else somebody's matte and a detector's boxes
+    person, both = (path if path.exists() else None for path in _masks(labels, name))
+    person_mask = None if person is None else _grey(person)
+    unknown = (
+        None if person_mask is None else _hats(entry, person_mask, _grey(both)) if both else border(person_mask, 5)
+    )
     depth = _depth(labels, name)
     return Sample(
         name,
         rgb=np.ascontiguousarray(rgba[..., :3]),
         alpha=alpha,
-        person=np.minimum(person, alpha),
-        person_unknown=_hats(entry, person, _grey(both)) if labelled else border(person, 5),
+        person=None if person_mask is None else np.minimum(person_mask, alpha),
+        person_unknown=unknown,
         depth=None if depth is None else _before_nothing(cv2.resize(depth, alpha.shape[::-1]), alpha > 127),
-        points=points_of(entry, weigh=not labelled),
-        sure_points=labelled,
+        points=points_of(entry, weigh=both is None),
+        sure_points=both is not None,
         cutout=True,
     )
+
+
+def _masks(folder: Path, name: str) -> tuple[Path, Path]:
+    return folder / "person" / f"{name}.png", folder / "person_object" / f"{name}.png"
 
 
 def photos(folder: Path, name: str, entry: dict) -> Sample:
@@ -111,7 +118,7 @@ def people(folder: Path, name: str, entry: dict) -> Sample:
         x0, y0 = max(0, int(x - 0.1 * w)), max(0, int(y - 0.1 * h))
         unknown[y0 : int(y + 1.1 * h) + 1, x0 : int(x + 1.1 * w) + 1] = 255
     unknown[sure] = 0
-    alpha, unknown = _hinted(person, unknown, name, entry)
+    alpha, unknown = _hinted(person, unknown, name, entry, sure)
     return Sample(
         name,
         rgb=read(folder / "images" / f"{name}.jpg"),
@@ -190,6 +197,7 @@ def samples(
     *,
     taught: Path | None = None,
     objects: Path | None = None,
+    vouched: Path | None = None,
     exclude: Collection[str] = (),
     split: str = "train",
     workers: int = 8,
@@ -197,8 +205,8 @@ def samples(
     """All samples of one folder, in a fixed order.
 
     kind: a name in READERS. labels: where `cutouts` and `things` find what is known of the photos they were cut from.
-    taught, objects: folders of hints for photos whose matte is not labelled, as `vmfm data teach` and `vmfm data objects`
-    write them.
+    taught, objects, vouched: folders of hints for photos whose matte is not labelled, as `vmfm data teach`, `objects` and
+    `vouch` write them.
     exclude: names to leave out. split: "train" or "dev".
     Raises TrainerError on an unknown kind, a missing folder or an unreadable file.
     """
@@ -206,7 +214,7 @@ def samples(
         raise TrainerError(f"unknown kind of data {kind!r}; wanted one of {', '.join(READERS)}")
     if not folder.is_dir():
         raise TrainerError(f"there is no data folder {folder}; name the data with --data DIR")
-    hints = {"_labels": labels or folder, "_taught": taught, "_objects": objects}
+    hints = {"_labels": labels or folder, "_taught": taught, "_objects": objects, "_vouched": vouched}
     entries = {name: entry | hints for name, entry in _entries(kind, folder, labels, split) if name not in exclude}
     with ThreadPoolExecutor(workers) as pool:
         return list(pool.map(partial(_load, READERS[kind], folder), entries.keys(), entries.values()))
@@ -277,18 +285,30 @@ def _things(folder: Path, labels: Path | None, split: str) -> Iterator[tuple[str
                 yield name, {"holder": xywh(facts["person_mask"]["bbox"]), "box": xywh(facts["objects"][0]["bbox"])}
 
 
-def _hinted(alpha: np.ndarray, unknown: np.ndarray, name: str, entry: dict) -> tuple[np.ndarray, np.ndarray]:
-    """alpha and alpha_unknown with what hints say where nothing is labelled: first the teacher, then the objects."""
+def _hinted(
+    alpha: np.ndarray, unknown: np.ndarray, name: str, entry: dict, sure: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """alpha and alpha_unknown with what hints say of a matte that is not labelled.
+
+    A label that is vouched for stands instead of what was assumed, but for what is `sure` (bool); where there is none a
+    teacher's fills what is unknown. Then the objects.
+    """
     alpha, unknown = alpha.copy(), unknown.copy()
-    if entry["_taught"] and (path := entry["_taught"] / f"{name}.png").exists():
-        label = _grey(path)
+    if (label := _hint(entry["_vouched"], name)) is not None:
+        free = np.ones(alpha.shape, bool) if sure is None else ~sure
+        alpha[free], unknown[free] = label[free], np.where(label == UNKNOWN, 255, 0)[free]
+    elif (label := _hint(entry["_taught"], name)) is not None:
         learned = (unknown > 0) & (label != UNKNOWN)
         alpha[learned], unknown[learned] = label[learned], 0
-    if entry["_objects"] and (path := entry["_objects"] / f"{name}.png").exists():
-        label = _grey(path)
+    if (label := _hint(entry["_objects"], name)) is not None:
         unknown[(label == 128) & (alpha == 0)] = 255  # inside an accepted box, but unsure
         alpha[label == 255], unknown[label == 255] = 255, 0
     return alpha, unknown
+
+
+def _hint(folder: Path | None, name: str) -> np.ndarray | None:
+    path = folder / f"{name}.png" if folder else None
+    return _grey(path) if path and path.exists() else None
 
 
 def _hats(entry: dict, person: np.ndarray, both: np.ndarray) -> np.ndarray:
