@@ -12,7 +12,7 @@ Reads PHOTOS/images/NAME.jpg, PHOTOS/interactions.json, if at hand PHOTOS/person
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import cv2
@@ -43,7 +43,7 @@ class NotVouchedError(TrainerError):
 
 
 def vouched(
-    matte: np.ndarray, people: list[Box], things: list[Box] = (), person: np.ndarray | None = None
+    matte: np.ndarray, people: Sequence[Box], things: Sequence[Box] = (), person: np.ndarray | None = None
 ) -> np.ndarray:
     """The matte as a label, uint8 (H, W): alpha, or UNKNOWN.
 
@@ -146,7 +146,7 @@ def _vouch_photo(folder: Path, mattes: Path, out: Path, name: str, entry: dict) 
 
 
 def _who_is_seen(
-    matte: np.ndarray, pieces: np.ndarray, count: int, people: list[Box], person: np.ndarray | None
+    matte: np.ndarray, pieces: np.ndarray, count: int, people: Sequence[Box], person: np.ndarray | None
 ) -> tuple[set[int], list[tuple[slice, slice]]]:
     """The pieces that are people, and the boxes of those whom the matte leaves out."""
     kept: set[int] = set()

@@ -31,8 +31,7 @@ class ConvBlock(nn.Sequential):
         super().__init__(convolution, nn.BatchNorm2d(convolution.out_channels), nn.ReLU(inplace=True))
 
     def forward(self, x: Tensor) -> Tensor:
-        convolution, norm, activation = self
-        return activation(normed(convolution, norm, x))
+        return self[2](normed(self[0], self[1], x))  # type: ignore[arg-type]
 
 
 def conv(in_channels: int, out_channels: int, *, stride: int = 1, dilation: int = 1) -> ConvBlock:
