@@ -99,6 +99,8 @@ def metric(name: str) -> Metric:
 
 def score_picture(alpha: np.ndarray, picture: Picture) -> dict[str, float | None]:
     """Every metric that the picture's truth allows. ``alpha`` (H, W) is float in [0, 1] or uint8."""
+    if picture.known is not None:
+        alpha = np.where(picture.known, metrics.as_alpha(alpha), picture.truth / 255)
     scores: dict[str, float | None] = {}
     if picture.alpha is not None:
         scores |= {

@@ -5,6 +5,7 @@ A data folder holds any of these; what is missing is left out:
     real/splits.json                                    {"<set>": {"dev": [names], "train": [names]}}
     real/person_object_labelled/images/NAME.jpg         with person/NAME.png and person_object/NAME.png, binary
     real/person_labelled/images/NAME.jpg                with person/NAME.png, binary: what is held is not in it
+    vouched/<folder of real>/labels/NAME.png            another program's mattes of those photos, where they can be trusted
     rendered/train/NNNNNV_fg.webp and _person.png       exact RGBA and person coverage; NNNNN is the scene's seed
     real/backgrounds/*.jpg                              what the rendered people are laid over
 """
@@ -18,6 +19,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from vmfm.trainer.data.folders import UNKNOWN
 from vmfm.trainer.errors import TrainerError
 
 SPLITS = ("dev", "train")
@@ -32,6 +34,7 @@ class Picture:
     alpha: np.ndarray | None = None  # uint8, the exact soft alpha of person and objects
     person_object: np.ndarray | None = None  # bool, the person and what he or she interacts with
     person: np.ndarray | None = None  # bool, the person alone
+    known: np.ndarray | None = None  # bool, where this may be trusted; None is everywhere
 
     @property
     def truth(self) -> np.ndarray:
@@ -47,7 +50,7 @@ class Picture:
 class Case:
     """One picture to score. Loading is put off until `load` is called."""
 
-    dataset: str  # "person_object/coco", "person_object/ccp", "person", "rendered"
+    dataset: str  # "person_object/coco", "person_object/ccp", "person", "vouched/coco", "vouched/ccp", "rendered"
     name: str
     folder: Path  # of the set, where more is said of the picture
     load: Callable[[], Picture]
@@ -74,7 +77,12 @@ def list_cases(data: Path, split: str = "dev") -> list[Case]:
     """Every labelled picture of one split under ``data``, in a fixed order. Raises TrainerError if there is none."""
     if split not in SPLITS:
         raise TrainerError(f"no split is called {split!r}; there are {' and '.join(SPLITS)}")
-    cases = [*_real_cases(data / "real", split), *_rendered_cases(data, split)]
+    splits = _splits(data / "real")
+    cases = [
+        *_real_cases(data / "real", splits, split),
+        *_vouched_cases(data, splits, split),
+        *_rendered_cases(data, split),
+    ]
     if not cases:
         raise TrainerError(
             f"{data} holds no labelled picture of the {split} split; wanted real/splits.json beside "
@@ -107,21 +115,21 @@ def read_mask(path: Path) -> np.ndarray:
     return read_image(path, cv2.IMREAD_GRAYSCALE) >= 128
 
 
-def _real_cases(real: Path, split: str) -> Iterator[Case]:
-    splits_file = real / "splits.json"
-    if not splits_file.exists():
-        return
+def _splits(real: Path) -> dict[str, dict[str, list[str]]]:
+    file = real / "splits.json"
     try:
-        splits = json.loads(splits_file.read_text())
+        return json.loads(file.read_text()) if file.exists() else {}
     except json.JSONDecodeError as error:
-        raise TrainerError(f"{splits_file} is not JSON: {error}") from error
+        raise TrainerError(f"{file} is not JSON: {error}") from error
+
+
+def _real_cases(real: Path, splits: dict[str, dict[str, list[str]]], split: str) -> Iterator[Case]:
     for kind, masks in (("person_object", ("person_object", "person")), ("person", ("person",))):
         folder = real / f"{kind}_labelled"
         if not folder.is_dir():
             continue
         for name in splits.get(folder.name, {}).get(split, ()):
-            origin = name.partition("_")[0]  # coco_000000018193, ccp_0058: labels of different make
-            dataset = f"{kind}/{origin}" if kind == "person_object" else kind
+            dataset = f"{kind}/{_origin(name)}" if kind == "person_object" else kind
             yield Case(dataset, name, folder, partial(_load_real, folder, name, masks))
 
 
@@ -134,6 +142,25 @@ def _load_real(folder: Path, name: str, masks: tuple[str, ...]) -> Picture:
                 f"{folder}: the {mask} mask of {name} is {truth.shape}, its image {frame.shape[:2]}; they must match"
             )
     return Picture(frame, **truths)
+
+
+def _origin(name: str) -> str:
+    """coco_000000018193, ccp_0058: pictures and labels of different make."""
+    return name.partition("_")[0]
+
+
+def _vouched_cases(data: Path, splits: dict[str, dict[str, list[str]]], split: str) -> Iterator[Case]:
+    names = {name for folder in splits.values() for name in folder.get(split, ())}
+    for label in sorted(data.glob("vouched/*/labels/*.png")):
+        folder = data / "real" / label.parents[1].name
+        if label.stem in names:
+            yield Case(f"vouched/{_origin(label.stem)}", label.stem, folder, partial(_load_vouched, folder, label))
+
+
+def _load_vouched(folder: Path, label: Path) -> Picture:
+    values = read_image(label, cv2.IMREAD_GRAYSCALE)
+    frame = read_image(folder / "images" / f"{label.stem}.jpg")
+    return Picture(frame, person_object=values > UNKNOWN, known=values != UNKNOWN)
 
 
 def _rendered_cases(data: Path, split: str) -> Iterator[Case]:

@@ -7,9 +7,10 @@ import cv2
 import numpy as np
 import pytest
 from rich.console import Console
+from vmfm.trainer.data.folders import UNKNOWN
 from vmfm.trainer.errors import TrainerError
 from vmfm.trainer.evaluate import FunctionPredictor, Settings, StreamPredictor, evaluate, score_case, score_video
-from vmfm.trainer.evaluate_scores import METRICS, Scored, metric, score_clip, summarise
+from vmfm.trainer.evaluate_scores import METRICS, Scored, metric, score_clip, score_picture, summarise
 from vmfm.trainer.evaluate_sets import cover, list_cases, list_clips
 from vmfm.trainer.evaluate_table import table_of
 from vmfm.trainer.report import as_rgb, contact_sheet, difference, html_report, strip
@@ -67,6 +68,20 @@ class TestSets:
             ("rendered", "000110"),
         ]
         assert [case.name for case in list_cases(data, "train")] == ["000020", "000120"]
+
+    def test_what_is_vouched_for_counts_where_it_is_known(self, data):
+        label = BOTH.copy()
+        label[:20] = UNKNOWN
+        for name in ("coco_3", "coco_4"):  # the second is of no split
+            write(data / "vouched" / "person_labelled" / "labels" / f"{name}.png", label)
+        (case,) = [case for case in list_cases(data) if case.dataset == "vouched/coco"]
+        assert case.name == "coco_3"
+        picture = case.load()
+        matte = BOTH.copy()
+        matte[:20] = 255  # wrong only where nobody knows
+        assert score_picture(matte, picture) == {"iou": 1.0, "leak": 0.0, "mad_outside_border": 0.0}
+        matte[:30] = 255
+        assert score_picture(matte, picture)["iou"] < 1
 
     def test_a_rendered_person_is_laid_over_the_same_background_every_time(self, data):
         case = list_cases(data)[-1]
