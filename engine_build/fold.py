@@ -41,7 +41,8 @@ def fold_batch_norms(net: nn.Module) -> fx.GraphModule:
     One that does not directly follow a convolution of its own, as in nets that normalise first, becomes a ScaleShift.
     """
     net = copy.deepcopy(net).eval()
-    folded = fx.GraphModule(net, _Tracer().trace(net))
+    with torch.no_grad():  # as in inference: where gradients are recorded, blocks fold norms on their own
+        folded = fx.GraphModule(net, _Tracer().trace(net))
     modules = dict(folded.named_modules())
     for node in list(folded.graph.nodes):
         norm = modules.get(node.target) if node.op == "call_module" else None

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 from vmfm.trainer.nets.blocks import conv, deconv, normed
-from vmfm.trainer.nets.encoder import DepthwiseConv, InvertedResidual, Stage
+from vmfm.trainer.nets.encoder import InvertedResidual, Stage
 
 
 def settled(module: nn.Module) -> nn.Module:
@@ -53,12 +53,13 @@ def test_a_norm_that_follows_its_batches_still_does() -> None:
     assert block[1].num_batches_tracked == 1
 
 
-def test_depthwise_kernels_stay_exact_under_bfloat16() -> None:
-    torch.manual_seed(0)
-    layer, x = DepthwiseConv(4, 5, 1), torch.randn(2, 4, 10, 10)
+@pytest.mark.parametrize("fixed", [True, False])
+def test_depthwise_kernels_stay_exact_under_bfloat16(fixed) -> None:
+    convolution, norm = nn.Conv2d(4, 4, 5, padding=2, groups=4, bias=False), settled(nn.BatchNorm2d(4)).train(not fixed)
+    x, towards = torch.randn(2, 4, 10, 10), torch.randn(2, 4, 10, 10)
     with torch.autocast("cpu", torch.bfloat16):
-        mixed = layer(x)
+        mixed = normed(convolution, norm, x)
     assert mixed.dtype == torch.bfloat16
-    (exact,) = torch.autograd.grad(layer(x).sum(), layer.weight)
-    (given,) = torch.autograd.grad(mixed.sum(), layer.weight)
-    torch.testing.assert_close(given, exact, rtol=1e-5, atol=1e-5)
+    (exact,) = torch.autograd.grad((normed(convolution, norm, x) * towards).sum(), convolution.weight)
+    (given,) = torch.autograd.grad((mixed.float() * towards).sum(), convolution.weight)
+    torch.testing.assert_close(given, exact, rtol=0.02, atol=0.02 * float(exact.abs().max()))

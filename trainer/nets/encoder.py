@@ -30,20 +30,6 @@ STAGES = (
 )
 
 
-class DepthwiseConv(nn.Conv2d):
-    """One square kernel per channel: (N, channels, H, W) -> (N, channels, H / stride, W / stride)."""
-
-    def __init__(self, channels: int, kernel: int, stride: int) -> None:
-        super().__init__(channels, channels, kernel, stride, padding=kernel // 2, groups=channels, bias=False)
-
-    def _conv_forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        if x.device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
-            return super()._conv_forward(x, weight, bias)
-        # on CPUs the gradient of these weights takes six times as long in bfloat16
-        with torch.autocast("cpu", enabled=False):
-            return super()._conv_forward(x.float(), weight, bias).to(torch.get_autocast_dtype("cpu"))
-
-
 class InvertedResidual(nn.Module):
     """Expand 1x1, depthwise kxk, project 1x1; residual where shape allows. Names follow the published weights."""
 
@@ -53,7 +39,9 @@ class InvertedResidual(nn.Module):
         if stage.expansion > 1:
             self._expand_conv = nn.Conv2d(in_channels, hidden, 1, bias=False)
             self._bn0 = nn.BatchNorm2d(hidden, eps=1e-3)
-        self._depthwise_conv = DepthwiseConv(hidden, stage.kernel, stride)
+        self._depthwise_conv = nn.Conv2d(
+            hidden, hidden, stage.kernel, stride, padding=stage.kernel // 2, groups=hidden, bias=False
+        )
         self._bn1 = nn.BatchNorm2d(hidden, eps=1e-3)
         self._project_conv = nn.Conv2d(hidden, stage.channels, 1, bias=False)
         self._bn2 = nn.BatchNorm2d(stage.channels, eps=1e-3)
