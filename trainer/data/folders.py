@@ -36,9 +36,10 @@ def _grey(path: Path) -> np.ndarray:
     return read(path, cv2.IMREAD_GRAYSCALE)
 
 
-def _depth(folder: Path, name: str) -> np.ndarray | None:
-    path = folder / "depth" / f"{name}.png"
-    return _grey(path) if path.exists() else None
+def grey_if_there(folder: Path | None, name: str) -> np.ndarray | None:
+    """FOLDER/NAME.png, uint8 (H, W), or None where there is no such folder or file."""
+    path = folder / f"{name}.png" if folder else None
+    return _grey(path) if path and path.exists() else None
 
 
 def _before_nothing(depth: np.ndarray, there: np.ndarray) -> np.ndarray:
@@ -67,27 +68,21 @@ def cutouts(folder: Path, name: str, entry: dict) -> Sample:
     rgba = read(folder / f"{name}.webp", cv2.IMREAD_UNCHANGED)
     labels = entry["_labels"]
     alpha = np.ascontiguousarray(rgba[..., 3])
-    person, both = (path if path.exists() else None for path in _masks(labels, name))
-    person_mask = None if person is None else _grey(person)
-    unknown = (
-        None if person_mask is None else _hats(entry, person_mask, _grey(both)) if both else border(person_mask, 5)
-    )
-    depth = _depth(labels, name)
+    person, both, depth = (grey_if_there(labels / kind, name) for kind in ("person", "person_object", "depth"))
+    unknown = None
+    if person is not None:
+        unknown = border(person, 5) if both is None else _hats(entry, person, both)
     return Sample(
         name,
         rgb=np.ascontiguousarray(rgba[..., :3]),
         alpha=alpha,
-        person=None if person_mask is None else np.minimum(person_mask, alpha),
+        person=None if person is None else np.minimum(person, alpha),
         person_unknown=unknown,
         depth=None if depth is None else _before_nothing(cv2.resize(depth, alpha.shape[::-1]), alpha > 127),
         points=points_of(entry, weigh=both is None),
         sure_points=both is not None,
         cutout=True,
     )
-
-
-def _masks(folder: Path, name: str) -> tuple[Path, Path]:
-    return folder / "person" / f"{name}.png", folder / "person_object" / f"{name}.png"
 
 
 def photos(folder: Path, name: str, entry: dict) -> Sample:
@@ -101,7 +96,7 @@ def photos(folder: Path, name: str, entry: dict) -> Sample:
         alpha_unknown=border(both, px),
         person=person,
         person_unknown=np.maximum(border(person, px), _hats(entry, person, both)),
-        depth=_depth(folder, name),
+        depth=grey_if_there(folder / "depth", name),
         points=points_of(entry, weigh=False),
     )
 
@@ -126,7 +121,7 @@ def people(folder: Path, name: str, entry: dict) -> Sample:
         alpha_unknown=unknown,
         person=person,
         person_unknown=border(person, 5),
-        depth=_depth(folder, name),
+        depth=grey_if_there(folder / "depth", name),
         points=points_of(entry, weigh=True),
         sure_points=False,
     )
@@ -142,7 +137,7 @@ def unlabelled(folder: Path, name: str, entry: dict) -> Sample:
         rgb=rgb,
         alpha=alpha,
         alpha_unknown=unknown,
-        depth=_depth(folder, name),
+        depth=grey_if_there(folder / "depth", name),
         points=points_of(entry, weigh=True),
         sure_points=False,
     )
@@ -294,21 +289,16 @@ def _hinted(
     teacher's fills what is unknown. Then the objects.
     """
     alpha, unknown = alpha.copy(), unknown.copy()
-    if (label := _hint(entry["_vouched"], name)) is not None:
+    if (label := grey_if_there(entry["_vouched"], name)) is not None:
         free = np.ones(alpha.shape, bool) if sure is None else ~sure
         alpha[free], unknown[free] = label[free], np.where(label == UNKNOWN, 255, 0)[free]
-    elif (label := _hint(entry["_taught"], name)) is not None:
+    elif (label := grey_if_there(entry["_taught"], name)) is not None:
         learned = (unknown > 0) & (label != UNKNOWN)
         alpha[learned], unknown[learned] = label[learned], 0
-    if (label := _hint(entry["_objects"], name)) is not None:
+    if (label := grey_if_there(entry["_objects"], name)) is not None:
         unknown[(label == 128) & (alpha == 0)] = 255  # inside an accepted box, but unsure
         alpha[label == 255], unknown[label == 255] = 255, 0
     return alpha, unknown
-
-
-def _hint(folder: Path | None, name: str) -> np.ndarray | None:
-    path = folder / f"{name}.png" if folder else None
-    return _grey(path) if path and path.exists() else None
 
 
 def _hats(entry: dict, person: np.ndarray, both: np.ndarray) -> np.ndarray:

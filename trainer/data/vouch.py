@@ -18,7 +18,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from vmfm.trainer.data.cutouts import WRITE_EVERY, border_share, read_json, to_rgba, write_json, write_webp
-from vmfm.trainer.data.folders import UNKNOWN, read
+from vmfm.trainer.data.folders import UNKNOWN, grey_if_there, read
 from vmfm.trainer.data.interactions import Box
 from vmfm.trainer.errors import TrainerError
 from vmfm.trainer.files import encode, write_whole
@@ -28,8 +28,8 @@ REACH = 0.012  # of the photo's longer side: how wide an outline may be, and how
 SEEN = 0.93  # mean matte over the inside of a person's mask
 PIECE = 0.02  # of a person's mask: a smaller overlap does not make a piece the person's
 FILLED = 0.3  # of a box: less is not whom or what the box shows
-PRESENT = 0.2  # of a thing's box, without the person: less, and the matte has left the thing out
 TALL = 0.85  # of a box's height: likewise
+PRESENT = 0.2  # of a thing's box, without the person: less, and the matte has left the thing out
 MOST_ELSE = 1.0  # things may be as large as the people; more is furniture or a scene
 MOST_BORDER = 0.08  # of the photo's top, left and right edge may cut a cut-out
 MOST_HAZE, MOST_LOST = 0.06, 0.12  # of a cut-out's area: grey, or unknown beside it
@@ -130,8 +130,7 @@ def _vouch_photo(folder: Path, mattes: Path, out: Path, name: str, entry: dict) 
     photo, matte = read(folder / "images" / f"{name}.jpg"), read(mattes / f"{name}.png", cv2.IMREAD_GRAYSCALE)
     if matte.shape != photo.shape[:2]:
         raise TrainerError(f"{mattes / name}.png is {matte.shape}, its photo {photo.shape[:2]}; wanted the same size")
-    mask = folder / "person" / f"{name}.png"
-    person = read(mask, cv2.IMREAD_GRAYSCALE) if mask.exists() else None
+    person = grey_if_there(folder / "person", name)
     people, things = ([each["box"] for each in entry[kind]] for kind in ("persons", "objects"))
     verdict = []
     try:
