@@ -95,14 +95,14 @@ def _not_loaded() -> None:
 
 
 def _first_line(verb: EntryPoint) -> str:
-    """The first line of the docstring of the function behind a verb, without importing its module."""
+    """The first line of the docstring of the function behind a verb, without importing its module; of a group of verbs,
+    which is a module of its own, that of the module."""
     spec = find_spec(verb.module)
     if spec is None or spec.origin is None:
         return "(not installed)"
-    for node in ast.parse(Path(spec.origin).read_text(encoding="utf-8")).body:
-        if isinstance(node, ast.FunctionDef) and node.name == verb.attr:
-            return (ast.get_docstring(node) or "").partition("\n")[0]
-    return ""
+    module = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
+    functions = (node for node in module.body if isinstance(node, ast.FunctionDef) and node.name == verb.attr)
+    return (ast.get_docstring(next(functions, module)) or "").partition("\n")[0]
 
 
 def _missing(module: str, arguments: Sequence[str]) -> str:

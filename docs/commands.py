@@ -7,6 +7,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
+from typer import Typer
 from typer.models import OptionInfo
 
 PAGE = Path(__file__).with_name("commands.md")
@@ -19,7 +20,17 @@ Made by `make docs` from the code; `vmfm VERB --help` shows the same. After `vmf
 def page() -> str:
     """The whole page as Markdown."""
     verbs = sorted(entry_points(group="vmfm.commands"), key=lambda entry: entry.name)
-    return "\n".join([INTRODUCTION, *(_section(verb.name, verb.load()) for verb in verbs)])
+    return "\n".join([INTRODUCTION, *(_section(*named) for verb in verbs for named in _named(verb.name, verb.load()))])
+
+
+def _named(name: str, verb: Any) -> Iterator[tuple[str, Any]]:
+    """A verb with its name or, of a group, each."""
+    if not isinstance(verb, Typer):
+        yield name, verb
+        return
+    for command in verb.registered_commands:
+        assert command.callback is not None
+        yield f"{name} {command.name or command.callback.__name__}", command.callback
 
 
 def _section(name: str, verb: Any) -> str:
@@ -31,10 +42,17 @@ def _section(name: str, verb: Any) -> str:
 
 def _row(parameter: inspect.Parameter) -> str:
     kind, told = parameter.annotation.__origin__, parameter.annotation.__metadata__[0]
-    names = told.param_decls or (f"--{parameter.name.strip('_').replace('_', '-')}",)
-    name = "`, `".join(names) if isinstance(told, OptionInfo) else told.metavar or parameter.name.upper()
+    name = (
+        "`, `".join(_names(parameter, told)) if isinstance(told, OptionInfo) else told.metavar or parameter.name.upper()
+    )
     text = " ".join([*(told.help or "").split(), *_default(parameter, kind, told)])
     return f"| `{name}` | {text.replace('|', chr(92) + '|')} |"
+
+
+def _names(parameter: inspect.Parameter, told: OptionInfo) -> list[str]:
+    """What an option is called, the shortest first. The first of the names that are given stands where a default can."""
+    given = [name for name in (told.default, *(told.param_decls or ())) if isinstance(name, str)]
+    return sorted(given, key=len) or [f"--{parameter.name.strip('_').replace('_', '-')}"]
 
 
 def _default(parameter: inspect.Parameter, kind: Any, told: Any) -> Iterator[str]:

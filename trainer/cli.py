@@ -1,12 +1,11 @@
 """The verbs that trainer adds to the one command. Nothing heavy is imported before a verb runs."""
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from enum import StrEnum
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, cast
 
 import typer
+from vmfm.trainer.bar import bar
 from vmfm.trainer.errors import TrainerError
 
 
@@ -64,7 +63,7 @@ def evaluate(
     settings = evaluation.Settings(
         backend, cast(evaluation.Output, output), refinement, temporal, cast(evaluation.Detail, detail)
     )
-    with _bar("scoring") as progress:
+    with bar("scoring") as progress:
         result = evaluation.evaluate(
             target,
             data,
@@ -89,7 +88,7 @@ def _ablate(target: str, data: Path, json_file: Path | None, **options: Any) -> 
     from rich.console import Console
     from vmfm.trainer.ablation import ablate
 
-    with _bar("scoring") as progress:
+    with bar("scoring") as progress:
         result = ablate(target, data, **options, progress=lambda name, done, total: progress(done, total, name))
     Console(soft_wrap=True, highlight=False, markup=False).print(result.table())
     if json_file is not None:
@@ -101,26 +100,11 @@ def _score_modalities(target: str, data: Path, json_file: Path | None, *, split:
     from vmfm.trainer.evaluate_modalities import evaluate_modalities
     from vmfm.trainer.evaluate_table import table_of
 
-    with _bar("scoring") as progress:
+    with bar("scoring") as progress:
         result = evaluate_modalities(target, data, split=split, only=only, progress=progress)
     Console().print(table_of(f"modality nets of {result.target} on {data.name}, {split} split", result.summaries))
     if json_file is not None:
         result.write_json(json_file)
-
-
-@contextmanager
-def _bar(title: str) -> Iterator[Callable[..., None]]:
-    """A bar on stderr while something is done, and what moves it: how many are done, of how many, and what just now."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(title)
-
-        def move(done: int, total: int, name: str = title) -> None:
-            bar.update(task, description=name, completed=done, total=total)
-
-        yield move
 
 
 def study(
@@ -186,109 +170,6 @@ def train(
                 report=progress.report,
             )
     console.print(f"weights are in {weights}; make a bundle of them with: vmfm export {weights.parent} -o BUNDLE")
-
-
-class DataAction(StrEnum):
-    CHECK = "check"
-    PICTURES = "pictures"
-    SOFTEN = "soften"
-    OBJECTS = "objects"
-    TEACH = "teach"
-    VOUCH = "vouch"
-    IMPORT_COCO = "import-coco"
-
-
-DATA_ACTIONS = """check: tell what is wrong. pictures: what `vmfm evaluate` scores, for other programs.
-soften: cut people out of labelled photos, with soft mattes. objects: pseudo-masks of things that only have boxes.
-teach: labels for unlabelled photos from an earlier model, where it is sure. vouch: labels and cut-outs from another
-program's mattes, where masks or boxes of people vouch for them. import-coco: photos with COCO's annotations into a data
-folder."""
-
-
-def data(
-    action: Annotated[DataAction, typer.Argument(help=DATA_ACTIONS)],
-    folder: Annotated[
-        Path,
-        typer.Argument(
-            help="The data folder; for soften, objects, teach and vouch one folder of photos in it; for import-coco the photos."
-        ),
-    ],
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Where all but `check` write to.")] = None,
-    split: Annotated[str, typer.Option(help="Whose pictures: dev or train.")] = "dev",
-    pattern: Annotated[str, typer.Option(help="Names of the photos to soften, with * and ?.")] = "*",
-    skip: Annotated[
-        Path | None, typer.Option(help="A text file with the names of photos not to soften.", exists=True)
-    ] = None,
-    checkpoint: Annotated[Path | None, typer.Option(help="The run whose model teaches.", exists=True)] = None,
-    mattes: Annotated[
-        Path | None, typer.Option(help="For vouch: folder of NAME.png.", exists=True, file_okay=False)
-    ] = None,
-    annotations: Annotated[
-        Path | None, typer.Option(help="For import-coco: COCO's JSON file.", exists=True, dir_okay=False)
-    ] = None,
-    thing: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="For import-coco: a category that people use; may be repeated. By default all but furniture."
-        ),
-    ] = None,
-) -> None:
-    """Check a data folder, make training data from it, or write out the pictures that mattes are scored on.
-
-    Example: vmfm data check DATA
-    """
-    from rich.console import Console
-
-    console = Console(soft_wrap=True, highlight=False, markup=False)
-    if action is DataAction.CHECK:
-        from vmfm.trainer.data.check import check
-
-        with Console(stderr=True).status("") as status:
-            checked = check(folder, lambda images: status.update(f"{images} images"))
-        for finding in checked.findings:
-            console.print(str(finding))
-        console.print(f"{checked.images} images looked at, {len(checked.findings)} problems")
-        raise typer.Exit(1 if checked.findings else 0)
-    if out is None:
-        raise TrainerError(f"`vmfm data {action}` needs a folder to write to: -o DIR")
-    if action is DataAction.PICTURES:
-        from vmfm.trainer.evaluate import save_inputs
-
-        count = save_inputs(folder, out, split=split)
-        console.print(
-            f"{count} pictures are in {out}; matte them to ALPHAS/SET/NAME.png, then: vmfm evaluate ALPHAS {folder}"
-        )
-        return
-    with _bar(action) as progress:
-        if action is DataAction.SOFTEN:
-            from vmfm.trainer.data.cutouts import soften_folder
-
-            skipped = skip.read_text(encoding="utf-8").split() if skip else ()
-            counts = soften_folder(folder, out, pattern=pattern, skip=skipped, progress=progress)
-        elif action is DataAction.TEACH:
-            from vmfm.trainer.checkpoint import load_model
-            from vmfm.trainer.data.teach import teach_folder
-
-            if checkpoint is None:
-                raise TrainerError("`vmfm data teach` needs the model that teaches: --checkpoint RUN")
-            counts = teach_folder(load_model(checkpoint)[0], folder, out, progress=progress)
-        elif action is DataAction.VOUCH:
-            from vmfm.trainer.data.vouch import vouch_folder
-
-            if mattes is None:
-                raise TrainerError("`vmfm data vouch` needs the mattes of another program: --mattes DIR")
-            counts = vouch_folder(folder, mattes, out, progress=progress)
-        elif action is DataAction.IMPORT_COCO:
-            from vmfm.trainer.data.coco import import_coco
-
-            if annotations is None:
-                raise TrainerError("`vmfm data import-coco` needs COCO's file: --annotations FILE.json")
-            counts = import_coco(annotations, folder, out, things=thing or (), progress=progress)
-        else:
-            from vmfm.trainer.data.weak_objects import weak_folder
-
-            counts = weak_folder(folder, out, progress=progress)
-    console.print(f"{out}: " + ", ".join(f"{count} {what}" for what, count in counts.items()))
 
 
 def trimap(

@@ -33,16 +33,26 @@ def test_help_lists_every_verb_with_a_line():
             assert len(line.split()) > 3
 
 
-@pytest.mark.parametrize("verb", entry_points(group=main.GROUP), ids=lambda verb: verb.name)
-def test_help_has_an_example_that_would_run(verb, tmp_path, monkeypatch):
+def commands():
+    """Every verb by the words that call it; of a group, each of its own."""
+    for verb in entry_points(group=main.GROUP):
+        command = typer.main.get_command(main._assemble([verb.name])).commands[verb.name]
+        for name, each in getattr(command, "commands", {"": command}).items():
+            yield f"{verb.name} {name}".strip(), each
+
+
+@pytest.mark.parametrize(("words", "command"), [pytest.param(*found, id=found[0]) for found in commands()])
+def test_help_has_an_example_that_would_run(words, command, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "DATA").mkdir()
-    shown = vmfm(verb.name, "--help").stdout
+    for folder in ("DATA", "MATTES", "runs/lite"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "instances.json").touch()
+    shown = vmfm(*words.split(), "--help").stdout
     (example,) = re.findall(r"Example: vmfm (.*?)\n\n", shown, re.DOTALL)
-    name, *arguments = shlex.split(example)
-    assert name == verb.name and len(shown.splitlines()) < 100
-    command = typer.main.get_command(main._assemble([name])).commands[name]
-    command.make_context(name, arguments)  # an option that is not there, or a value that cannot be, would raise
+    assert example.startswith(f"{words} ") or example == words
+    assert len(shown.splitlines()) < 100
+    arguments = shlex.split(example.removeprefix(words))
+    command.make_context(words, arguments)  # an option that is not there, or a value that cannot be, would raise
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,6 @@ def test_trimaps(data, tmp_path):
         ["evaluate", "no-such-bundle", "{data}"],
         ["evaluate", "{data}", "{data}", "--only", "dogs"],
         ["evaluate", "{data}", "{data}", "--output", "alpha"],
-        ["data", "pictures", "{data}"],
         ["data", "check", "{data}/nowhere"],
         ["trimap", "{data}/nowhere", "-o", "{data}/out"],
     ],
@@ -74,6 +73,14 @@ def test_mistakes_end_in_one_sentence(data, arguments, capsys):
     assert last.startswith("vmfm: ")
 
 
+def test_each_making_of_data_has_its_own_options(data, capsys):
+    assert run(["data", "vouch", "--help"]) == 0
+    told = capsys.readouterr().out
+    assert "--mattes" in told and "--annotations" not in told
+    assert run(["data", "pictures", str(data)]) == 2
+    assert "--out" in capsys.readouterr().err
+
+
 def test_help_waits_for_nothing_heavy():
-    code = "import sys, vmfm.trainer.cli; sys.exit(bool({'torch', 'cv2', 'numpy', 'openvino'} & set(sys.modules)))"
+    code = "import sys, vmfm.trainer.cli, vmfm.trainer.data.cli; sys.exit(bool({'torch', 'cv2', 'numpy', 'openvino'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
