@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from importlib.metadata import version
@@ -95,31 +95,13 @@ def recomposite(
     """
     started = time.perf_counter()
     stream.reset()
-    with ExitStack() as stack:
-        reader = stack.enter_context(
-            open_reader(
-                job.source,
-                cut=wish.cut,
-                fps=wish.fps,
-                salvage=wish.salvage,
-                hardware=wish.hardware,
-                sequence=job.source.is_dir(),
-            )
-        )
+    with _opened(job, wish) as reader:
         outputs = plan_outputs(job, reader.info, wish.storing, transparent=background is None)
         renderer = Renderer(stream, background, reader.info, on_frame)
-        for note in (reader.note, *(f"{output.path} is {output.note}" for output in outputs if output.note)):
-            if note:
-                on_note(note)
-        if reader.info.was_hdr:
-            on_note("HDR, mapped to the colours of an ordinary screen (BT.709)")
+        for note in _notes(reader, outputs):
+            on_note(note)
         if wish.resume and reader.info.is_video:
-            for output in outputs:
-                output.check(sound=wish.audio)
-            checkpoints = Checkpoints(job.checkpoints, {**(making or {}), **_making(job, wish, stream, outputs)})
-            if checkpoints.left_by is not None:
-                for path in job.targets:
-                    sweep(path, checkpoints.left_by)
+            checkpoints = _checkpoints(job, wish, outputs, {**(making or {}), **_making(job, wish, stream, outputs)})
             if checkpoints.anew:
                 on_note(f"starts anew ({checkpoints.anew})")
             resumed_at = checkpoints.frames
@@ -139,6 +121,37 @@ def recomposite(
     if left_out:
         on_note(f"{job.targets[0]} goes without {left_out}")
     return Done(job, reader.info, frames, resumed_at, seconds, reader.damage, left_out)
+
+
+def _opened(job: Job, wish: Wish) -> AbstractContextManager[Reader]:
+    return open_reader(
+        job.source,
+        cut=wish.cut,
+        fps=wish.fps,
+        salvage=wish.salvage,
+        hardware=wish.hardware,
+        sequence=job.source.is_dir(),
+    )
+
+
+def _notes(reader: Reader, outputs: list[Output]) -> Iterator[str]:
+    """What people should know before the first frame."""
+    if reader.note:
+        yield reader.note
+    yield from (f"{output.path} is {output.note}" for output in outputs if output.note)
+    if reader.info.was_hdr:
+        yield "HDR, mapped to the colours of an ordinary screen (BT.709)"
+
+
+def _checkpoints(job: Job, wish: Wish, outputs: list[Output], making: dict[str, Any]) -> Checkpoints:
+    """Those of the job, once it is sure that the results can be joined of parts; what a killed run left is swept away."""
+    for output in outputs:
+        output.check(sound=wish.audio)
+    checkpoints = Checkpoints(job.checkpoints, making)
+    if checkpoints.left_by is not None:
+        for path in job.targets:
+            sweep(path, checkpoints.left_by)
+    return checkpoints
 
 
 def _make_at_once(renderer: Renderer, reader: Reader, outputs: list[Output], audio: bool) -> tuple[int, str]:
