@@ -17,8 +17,8 @@ from rich.console import Console
 from vmfm.runtime import Bundle, MattingStream
 from vmfm.runtime.preprocess import shrink
 from vmfm.trainer import metrics
-from vmfm.trainer.data.folders import read
 from vmfm.trainer.evaluate_sets import cover
+from vmfm.trainer.images import read
 from vmfm.trainer.report import markdown_table
 
 SIZE = (2160, 3840)  # (H, W)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from vmfm.trainer.data.folders import read
 from vmfm.trainer.evaluate_sets import Clip, cover, list_cases
+from vmfm.trainer.images import read
 
 SIZE = (360, 640)  # (H, W) of clips of cut-outs
 SPEEDS_PX = (0.0, 0.3, 1.0, 2.5, 6.0, 12.0)  # sideways in a frame, one clip each

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol, get_args
 
-import cv2
 import numpy as np
 from vmfm.trainer import report
 from vmfm.trainer.errors import TrainerError
 from vmfm.trainer.evaluate_groups import Group, check_names, group
 from vmfm.trainer.evaluate_scores import Scored, Summary, score_clip, score_picture, summarise
-from vmfm.trainer.evaluate_sets import Case, Clip, list_cases, list_clips, read_image
-from vmfm.trainer.files import encode, write_whole
+from vmfm.trainer.evaluate_sets import Case, Clip, list_cases, list_clips
+from vmfm.trainer.files import write_whole
+from vmfm.trainer.images import encode, read_grey
 
 Output = Literal["complementary", "s", "d"]
 Detail = Literal["fast", "balanced", "fine"]
@@ -98,11 +98,11 @@ class FolderPredictor:
         file = self._file(case)
         if file is None:
             raise TrainerError(f"{self.folder} holds no alpha for {case.dataset} {case.name} (wanted {case.name}.png)")
-        return read_image(file, cv2.IMREAD_GRAYSCALE)
+        return read_grey(file)
 
     def clip(self, clip: Clip) -> Iterator[np.ndarray]:
         for file in sorted((self.folder / clip.name).glob("*.png")):
-            yield read_image(file, cv2.IMREAD_GRAYSCALE)
+            yield read_grey(file)
 
     def _file(self, case: Case) -> Path | None:
         family = case.dataset.partition("/")[0]

@@ -9,11 +9,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from vmfm.trainer.data.interactions import Point, points_of, points_of_render
 from vmfm.trainer.errors import TrainerError
-from vmfm.trainer.evaluate_sets import Case, read_image
+from vmfm.trainer.evaluate_sets import Case
+from vmfm.trainer.images import read_grey
 
 # a pseudo-depth says what is nearer, not by how much: its farthest point is taken as this many times as far
 FARTHEST = 10.0
@@ -25,13 +25,13 @@ def inverse_depth_of(case: Case) -> np.ndarray | None:
         file, facts = case.folder / f"{case.name}_depth.png", facts_of(case)
         if not file.exists() or not facts:
             return None
-        coded = read_image(file, cv2.IMREAD_GRAYSCALE).astype(np.float32)
+        coded = read_grey(file).astype(np.float32)
         near, far = (1 / facts["depth"][key] for key in ("z_near", "z_far"))
         return np.where(coded > 0, far + (coded - 1) / 254 * (near - far), np.nan).astype(np.float32)
     file = case.folder / "depth" / f"{case.name}.png"
     if not file.exists():
         return None
-    relative = read_image(file, cv2.IMREAD_GRAYSCALE).astype(np.float32) / 255
+    relative = read_grey(file).astype(np.float32) / 255
     return 1 / FARTHEST + (1 - 1 / FARTHEST) * relative
 
 

@@ -21,6 +21,7 @@ import cv2
 import numpy as np
 from vmfm.trainer.data.folders import UNKNOWN
 from vmfm.trainer.errors import TrainerError
+from vmfm.trainer.images import read, read_grey, read_mask
 
 SPLITS = ("dev", "train")
 VIDEO_SUFFIXES = {".mp4", ".mkv", ".mov", ".webm", ".avi"}
@@ -102,19 +103,6 @@ def list_clips(folder: Path) -> list[Clip]:
     return clips
 
 
-def read_image(path: Path, flags: int = cv2.IMREAD_COLOR_RGB) -> np.ndarray:
-    """An image as uint8; RGB (H, W, 3) unless the OpenCV flags say otherwise. Raises TrainerError."""
-    image = cv2.imread(str(path), flags)
-    if image is None:
-        raise TrainerError(f"cannot read {path}: it is {'not an image' if path.exists() else 'missing'}")
-    return image
-
-
-def read_mask(path: Path) -> np.ndarray:
-    """A grey image as a bool mask (H, W)."""
-    return read_image(path, cv2.IMREAD_GRAYSCALE) >= 128
-
-
 def _splits(real: Path) -> dict[str, dict[str, list[str]]]:
     file = real / "splits.json"
     try:
@@ -134,7 +122,7 @@ def _real_cases(real: Path, splits: dict[str, dict[str, list[str]]], split: str)
 
 
 def _load_real(folder: Path, name: str, masks: tuple[str, ...]) -> Picture:
-    frame = read_image(folder / "images" / f"{name}.jpg")
+    frame = read(folder / "images" / f"{name}.jpg")
     truths = {mask: read_mask(folder / mask / f"{name}.png") for mask in masks}
     for mask, truth in truths.items():
         if truth.shape != frame.shape[:2]:
@@ -158,8 +146,8 @@ def _vouched_cases(data: Path, splits: dict[str, dict[str, list[str]]], split: s
 
 
 def _load_vouched(folder: Path, label: Path) -> Picture:
-    values = read_image(label, cv2.IMREAD_GRAYSCALE)
-    frame = read_image(folder / "images" / f"{label.stem}.jpg")
+    values = read_grey(label)
+    frame = read(folder / "images" / f"{label.stem}.jpg")
     return Picture(frame, person_object=values > UNKNOWN, known=values != UNKNOWN)
 
 
@@ -181,14 +169,14 @@ def _pick(name: str, backgrounds: list[Path]) -> Path:
 
 
 def _load_rendered(file: Path, background: Path) -> Picture:
-    bgra = read_image(file, cv2.IMREAD_UNCHANGED)
-    if bgra.ndim != 3 or bgra.shape[2] != 4:
+    rgba = read(file, cv2.IMREAD_UNCHANGED)
+    if rgba.ndim != 3 or rgba.shape[2] != 4:
         raise TrainerError(f"{file} has no alpha channel; a rendered foreground is RGBA")
-    foreground, alpha = cv2.cvtColor(bgra[..., :3], cv2.COLOR_BGR2RGB), bgra[..., 3]
-    coverage = read_image(file.with_name(file.name.replace("_fg.webp", "_person.png")), cv2.IMREAD_GRAYSCALE)
+    foreground, alpha = rgba[..., :3], rgba[..., 3]
+    coverage = read_grey(file.with_name(file.name.replace("_fg.webp", "_person.png")))
     opacity = alpha[..., None].astype(np.float32) / 255
     height, width = alpha.shape
-    frame = foreground * opacity + cover(read_image(background), height, width) * (1 - opacity)
+    frame = foreground * opacity + cover(read(background), height, width) * (1 - opacity)
     return Picture(np.round(frame).astype(np.uint8), alpha, alpha >= 128, coverage >= 128)
 
 

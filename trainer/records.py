@@ -12,7 +12,8 @@ import numpy as np
 from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.proto.summary_pb2 import Summary
-from vmfm.trainer.files import encode, writing
+from vmfm.trainer.files import writing
+from vmfm.trainer.images import encode
 from vmfm.trainer.stages import Stage
 
 LOOK_STEPS = 200  # from one picture to the next

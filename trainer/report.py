@@ -11,7 +11,8 @@ from vmfm.trainer import metrics
 from vmfm.trainer.errors import TrainerError
 from vmfm.trainer.evaluate_scores import METRICS, Scored, Strip, Summary, metric
 from vmfm.trainer.evaluate_sets import Clip
-from vmfm.trainer.files import encode, write_whole
+from vmfm.trainer.files import write_whole
+from vmfm.trainer.images import encode
 
 GREEN = (0, 177, 64)  # RGB
 THUMBNAIL_PX = 192

@@ -9,8 +9,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 from vmfm.trainer.errors import TrainerError
-from vmfm.trainer.evaluate_sets import read_image
-from vmfm.trainer.files import encode, write_whole
+from vmfm.trainer.files import write_whole
+from vmfm.trainer.images import encode, read, read_grey
 
 FOREGROUND, UNKNOWN, BACKGROUND = 255, 128, 0
 SURE_PERSON = 0.95  # a person probability above this is foreground
@@ -61,10 +61,10 @@ def write_trimaps(
         raise TrainerError(f"{objects} has {circles[strays[0]].name}, but {pictures} has no picture of that name")
     for name, file in files.items():
         if segment is None:
-            person = read_image(file, cv2.IMREAD_GRAYSCALE)
+            person = read_grey(file)
         else:
-            person = segment(read_image(file))
-        area = filled(read_image(circles[name], cv2.IMREAD_GRAYSCALE)) if name in circles else None
+            person = segment(read(file))
+        area = filled(read_grey(circles[name])) if name in circles else None
         try:
             trimap = pseudo_trimap(person, area)
         except TrainerError as error:

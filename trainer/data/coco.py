@@ -26,7 +26,8 @@ from vmfm.trainer.data.cutouts import read_json, write_json
 from vmfm.trainer.data.interactions import Box
 from vmfm.trainer.data.weak_objects import WeakConfig
 from vmfm.trainer.errors import TrainerError
-from vmfm.trainer.files import encode, write_whole
+from vmfm.trainer.files import write_whole
+from vmfm.trainer.images import encode
 
 PREFIX = "coco_"  # of names: of these photos a wider border is distrusted, since drawn polygons are coarse
 PERSON = "person"

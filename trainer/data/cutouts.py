@@ -22,9 +22,9 @@ from typing import Any
 
 import cv2
 import numpy as np
-from vmfm.trainer.data.folders import read
 from vmfm.trainer.data.soften import SoftenConfig, SoftenError, SoftMatte, mend_mask, soften
 from vmfm.trainer.files import write_whole
+from vmfm.trainer.images import read, read_mask
 
 WRITE_EVERY = 10  # photos between two writes of the index
 
@@ -162,9 +162,7 @@ def _cut_photo(
 ) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
     """Writes one photo's files; its index record and those of its objects, by file name without suffix."""
     image = read(folder / "images" / f"{name}.jpg")
-    mask, person = (
-        read(folder / kind / f"{name}.png", cv2.IMREAD_GRAYSCALE) > 127 for kind in ("person_object", "person")
-    )
+    mask, person = (read_mask(folder / kind / f"{name}.png") for kind in ("person_object", "person"))
     border = border_share(mask)
     if border > config.max_border:
         return {"state": "dropped", "why": "cut by the border", "border": round(border, 3)}, {}

@@ -11,19 +11,10 @@ import numpy as np
 from vmfm.trainer.data.interactions import Box, points_of, points_of_render, xywh
 from vmfm.trainer.data.samples import Grip, Sample
 from vmfm.trainer.errors import TrainerError
+from vmfm.trainer.images import read, read_grey
 
 UNKNOWN = 128  # in a teacher's label
 DEV_SCENES = 10  # rendered scenes with seed % 10 == 1 are held out
-
-
-def read(path: Path, flags: int = cv2.IMREAD_COLOR) -> np.ndarray:
-    """(H, W, 3) RGB, (H, W, 4) RGBA or (H, W) grey, uint8. Raises TrainerError on a file that is no image."""
-    image = cv2.imread(str(path), flags)
-    if image is None:
-        raise TrainerError(f"{path} is missing or no readable image; run `vmfm data check` on its folder")
-    if image.ndim == 3:
-        image = cv2.cvtColor(image, cv2.COLOR_BGRA2RGBA if image.shape[2] == 4 else cv2.COLOR_BGR2RGB)
-    return image
 
 
 def border(mask: np.ndarray, px: int) -> np.ndarray:
@@ -32,14 +23,10 @@ def border(mask: np.ndarray, px: int) -> np.ndarray:
     return cv2.morphologyEx(mask, cv2.MORPH_GRADIENT, kernel, borderType=cv2.BORDER_REPLICATE)
 
 
-def _grey(path: Path) -> np.ndarray:
-    return read(path, cv2.IMREAD_GRAYSCALE)
-
-
 def grey_if_there(folder: Path | None, name: str) -> np.ndarray | None:
     """FOLDER/NAME.png, uint8 (H, W), or None where there is no such folder or file."""
     path = folder / f"{name}.png" if folder else None
-    return _grey(path) if path and path.exists() else None
+    return read_grey(path) if path and path.exists() else None
 
 
 def _before_nothing(depth: np.ndarray, there: np.ndarray) -> np.ndarray:
@@ -51,12 +38,12 @@ def rendered(folder: Path, name: str, _: dict) -> Sample:
     """`NAME_fg.webp` (RGBA), `_person.png`, `_depth.png`, `.json`: our own renders, exact."""
     facts = json.loads((folder / f"{name}.json").read_text())
     rgba = read(folder / f"{name}_fg.webp", cv2.IMREAD_UNCHANGED)
-    depth = _grey(folder / f"{name}_depth.png").astype(np.float32)
+    depth = read_grey(folder / f"{name}_depth.png").astype(np.float32)
     return Sample(
         name,
         rgb=np.ascontiguousarray(rgba[..., :3]),
         alpha=np.ascontiguousarray(rgba[..., 3]),
-        person=_grey(folder / f"{name}_person.png"),
+        person=read_grey(folder / f"{name}_person.png"),
         depth=_before_nothing(depth, depth > 0),
         points=points_of_render(facts),
         cutout=True,
@@ -87,7 +74,7 @@ def cutouts(folder: Path, name: str, entry: dict) -> Sample:
 
 def photos(folder: Path, name: str, entry: dict) -> Sample:
     """`images/`, `person/`, `person_object/`: photos whose mask holds the person and the things in use."""
-    person, both = _grey(folder / "person" / f"{name}.png"), _grey(folder / "person_object" / f"{name}.png")
+    person, both = read_grey(folder / "person" / f"{name}.png"), read_grey(folder / "person_object" / f"{name}.png")
     px = 5 if name.startswith("coco") else 2
     return Sample(
         name,
@@ -104,7 +91,7 @@ def photos(folder: Path, name: str, entry: dict) -> Sample:
 def people(folder: Path, name: str, entry: dict) -> Sample:
     """`images/`, `person/`: masks of the person alone. What surrounds the person may be held, so nothing near counts
     as background, nor any box in which a detector saw a thing or another person."""
-    person = _grey(folder / "person" / f"{name}.png")
+    person = read_grey(folder / "person" / f"{name}.png")
     reach = 0.12 * cv2.boundingRect(person)[3] + 8
     sure = cv2.erode(person, np.ones((9, 9), np.uint8), borderValue=255) > 0
     unknown = np.where(cv2.distanceTransform(255 - person, cv2.DIST_L2, 3) < reach, 255, 0).astype(np.uint8)
@@ -158,12 +145,12 @@ def things(folder: Path, name: str, entry: dict) -> Sample:
     """
     if (folder / "alpha").is_dir():
         rgb = read(folder / "images" / f"{name}.jpg")
-        return Sample(name, rgb=rgb, alpha=_grey(folder / "alpha" / f"{name}.png"), cutout=True)
+        return Sample(name, rgb=rgb, alpha=read_grey(folder / "alpha" / f"{name}.png"), cutout=True)
     if (folder / f"{name}.webp").exists():
         rgba = read(folder / f"{name}.webp", cv2.IMREAD_UNCHANGED)
         return _thing(name, rgba, rgba[..., 3], entry.get("grip"))
     rgba = read(folder / f"{name}_fg.webp", cv2.IMREAD_UNCHANGED)
-    coverage = cv2.subtract(rgba[..., 3], _grey(folder / f"{name}_person.png"))
+    coverage = cv2.subtract(rgba[..., 3], read_grey(folder / f"{name}_person.png"))
     x, y, w, h = entry["box"]
     window = slice(y, y + h), slice(x, x + w)
     return _thing(name, rgba[window], coverage[window], _grip(entry["holder"], entry["box"], rgba.shape[0]))

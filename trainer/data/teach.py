@@ -11,9 +11,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from vmfm.trainer.data.folders import UNKNOWN, read
+from vmfm.trainer.data.folders import UNKNOWN
 from vmfm.trainer.errors import TrainerError
-from vmfm.trainer.files import encode, write_whole
+from vmfm.trainer.files import write_whole
+from vmfm.trainer.images import encode, read
 from vmfm.trainer.model import VMFM
 
 FOREGROUND, BACKGROUND = 255, 0

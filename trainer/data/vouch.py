@@ -18,10 +18,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 from vmfm.trainer.data.cutouts import WRITE_EVERY, border_share, read_json, to_rgba, write_json, write_webp
-from vmfm.trainer.data.folders import UNKNOWN, grey_if_there, read
+from vmfm.trainer.data.folders import UNKNOWN, grey_if_there
 from vmfm.trainer.data.interactions import Box
 from vmfm.trainer.errors import TrainerError
-from vmfm.trainer.files import encode, write_whole
+from vmfm.trainer.files import write_whole
+from vmfm.trainer.images import encode, read, read_grey
 
 SURE = 0.9  # foreground above it, background below 1 - SURE; what lies between is the outline, or doubt
 REACH = 0.012  # of the photo's longer side: how wide an outline may be, and how far doubt spreads
@@ -127,7 +128,7 @@ def vouch_folder(
 
 
 def _vouch_photo(folder: Path, mattes: Path, out: Path, name: str, entry: dict) -> list[str]:
-    photo, matte = read(folder / "images" / f"{name}.jpg"), read(mattes / f"{name}.png", cv2.IMREAD_GRAYSCALE)
+    photo, matte = read(folder / "images" / f"{name}.jpg"), read_grey(mattes / f"{name}.png")
     if matte.shape != photo.shape[:2]:
         raise TrainerError(f"{mattes / name}.png is {matte.shape}, its photo {photo.shape[:2]}; wanted the same size")
     person = grey_if_there(folder / "person", name)

@@ -19,9 +19,9 @@ from typing import Any
 import cv2
 import numpy as np
 from vmfm.trainer.data.cutouts import WRITE_EVERY, read_json, write_json
-from vmfm.trainer.data.folders import read
 from vmfm.trainer.data.soften import SoftenError
-from vmfm.trainer.files import encode, write_whole
+from vmfm.trainer.files import write_whole
+from vmfm.trainer.images import encode, read, read_mask
 
 UNKNOWN, UNSURE, OBJECT = 0, 128, 255
 # COCO's names of things that lie on tables near people as often as they are in use.
@@ -240,7 +240,7 @@ def _weak_photo(folder: Path, name: str, facts: dict[str, Any], out: Path, confi
         return []
     image = read(folder / "images" / f"{name}.jpg")
     person_file = folder / "person" / f"{name}.png"
-    person = read(person_file, cv2.IMREAD_GRAYSCALE) > 127 if person_file.exists() else None
+    person = read_mask(person_file) if person_file.exists() else None
     person_boxes = [_whole(entry["box"]) for entry in facts["persons"]]
     shape = (image.shape[0], image.shape[1])
     label, sure = np.zeros(shape, np.uint8), np.zeros(shape, bool)
