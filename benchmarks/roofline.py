@@ -6,7 +6,7 @@ PYTHONPATH=.dev python benchmarks/roofline.py > benchmarks/results/roofline.md
 import itertools
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from floor import Floor, Rates, frame_floor
 from gpu_options import SIZES
 from vmfm.runtime.bundle import DETAILS, Bundle, Detail, shipped_bundles
 from vmfm.runtime.graph import build_graph
-from work import FrameWork, count_frame
+from work import FrameWork, Work, count_frame
 
 HERE = Path(__file__).parent
 _HALF = 2  # bytes of a number in the nets
@@ -102,22 +102,32 @@ def to_markdown() -> str:
     lines = [_HEAD.format(measured=measured.name, **_copies(cards[0]))]
     for bundle in shipped_bundles():
         for detail in DETAILS:
-            total = work[bundle, detail, "1080p"].total
-            cost = f"{total.flops / 1e9:.1f} GFLOP and {total.nbytes / 1e6:.0f} MB a frame at 1080p"
-            lines += [f"## `{bundle}`, {detail}: {cost}", ""]
-            lines += ["| card | " + " | ".join(f"{size}: at best | calibrated" for size in SIZES) + " |"]
-            lines += ["|---|" + "---:|" * (2 * len(SIZES))]
-            for card in cards:
-                cells = (
-                    cell
-                    for size in SIZES
-                    for cell in _cells(card, work[bundle, detail, size], calibrations.get((bundle, size)))
-                )
-                lines += [f"| {card.name} | " + " | ".join(cells) + " |"]
-            lines += [""]
+            by_size = {size: work[bundle, detail, size] for size in SIZES}
+            known = {size: calibrations.get((bundle, size)) for size in SIZES}
+            lines += [
+                f"## `{bundle}`, {detail}: {_cost(by_size['1080p'].total)}",
+                "",
+                *_table(cards, by_size, known),
+                "",
+            ]
         lines += [_basis(bundle, calibrations, measured), ""]
     lines += ["## Sources", ""]
     return "\n".join([*lines, *map(_source, (*cards, measured))])
+
+
+def _cost(total: Work) -> str:
+    return f"{total.flops / 1e9:.1f} GFLOP and {total.nbytes / 1e6:.0f} MB a frame at 1080p"
+
+
+def _table(
+    cards: Iterable[Card], work: Mapping[str, FrameWork], calibrations: Mapping[str, Calibration | None]
+) -> Iterator[str]:
+    """A row per card; work, calibrations: by size."""
+    yield "| card | " + " | ".join(f"{size}: at best | calibrated" for size in work) + " |"
+    yield "|---|" + "---:|" * (2 * len(work))
+    for card in cards:
+        cells = itertools.chain.from_iterable(_cells(card, work[size], calibrations[size]) for size in work)
+        yield f"| {card.name} | " + " | ".join(cells) + " |"
 
 
 def _cells(card: Card, work: FrameWork, calibration: Calibration | None) -> tuple[str, str]:
