@@ -33,6 +33,11 @@ def packets_of(container: "av.container.InputContainer", streams: "list[av.strea
         return
 
 
+def start_of(container: "av.container.InputContainer") -> Fraction:
+    """When the file begins, by its own clock, in seconds."""
+    return max(Fraction(0), Fraction(container.start_time or 0, av.time_base))
+
+
 class Clock:
     """Puts the times of one track in order, in units of its time base.
 
@@ -42,8 +47,7 @@ class Clock:
     """
 
     def __init__(self, container: "av.container.InputContainer", time_base: Fraction) -> None:
-        start = max(Fraction(0), Fraction(container.start_time or 0, av.time_base))
-        self.zero = round(start / time_base)  # what the file calls the time 0
+        self.zero = round(start_of(container) / time_base)  # what the file calls the time 0
         self._leap = round(_LEAP_SECONDS / time_base)
         self._last: int | None = None
         self._next = 0

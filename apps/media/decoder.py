@@ -83,6 +83,16 @@ class Decoder:
             return max(1, round(Fraction(self.container.duration, av.time_base) * self.fps))
         return None
 
+    @property
+    def timecode(self) -> str:
+        """Of the first frame, as the file writes it: on a track, or on the whole. Empty where it does not."""
+        told = (
+            self.stream.metadata,
+            *(track.metadata for track in self.container.streams.data),
+            self.container.metadata,
+        )
+        return next((found[key] for found in told for key in ("timecode", "TIMECODE") if key in found), "")
+
     def _open_on_gpu(self) -> bool:
         failures = []
         for name in (name for name in _GPUS if name in hwdevices_available()):

@@ -9,6 +9,7 @@ from typing import Self
 import numpy as np
 from vmfm.apps.media.colour import Colour
 from vmfm.apps.media.errors import ReadError
+from vmfm.apps.media.timecode import Timecode
 
 
 @dataclass(frozen=True)
@@ -58,4 +59,5 @@ class MediaInfo:
     colour: Colour | None = None
     is_video: bool = False
     span: tuple[Fraction, Fraction | None] = (Fraction(0), None)  # of the source's clock in seconds: what is in of it
+    timecode: Timecode | None = None  # of the first frame
     was_hdr: bool = False  # its colours were mapped to those of an ordinary screen

@@ -1,4 +1,4 @@
-"""The sound and the subtitles of a file, passed on packet by packet, never decoded."""
+"""The sound, subtitles and chapters of a file; sound and subtitles are passed on packet by packet, never decoded."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -6,6 +6,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+from vmfm.apps.media.chapters import copy_chapters, tells_chapters
 from vmfm.apps.media.container import Clock, open_container, packets_of
 from vmfm.apps.media.errors import ReadError, WriteError
 
@@ -108,10 +109,24 @@ def copied_tracks(
                 )
             if not stream.codec_context.sample_rate:  # its packets are damaged or missing
                 lost.append("sound that tells nothing of itself")
-        read = [stream for stream in container.streams.subtitles if _fits(stream, target)]
-        lost += [f"its {_kind(s)} subtitles, which .mkv can hold" for s in container.streams.subtitles if s not in read]
+        subtitles = [stream for stream in container.streams.subtitles if not tells_chapters(stream, container)]
+        read = [stream for stream in subtitles if _fits(stream, target)]
+        lost += [f"its {_kind(stream)} subtitles, which .mkv can hold" for stream in subtitles if stream not in read]
+        copy_chapters(container, target, *span)
+        lost += _copy_attachments(container, target)
+        if any(stream.disposition & stream.disposition.attached_pic for stream in container.streams.video):
+            lost.append("its cover picture")
         streams = [*(stream for stream in heard if stream.codec_context.sample_rate), *read]
         yield Tracks(container, streams, target, lost, span)
+
+
+def _copy_attachments(source: "av.container.InputContainer", target: "av.container.OutputContainer") -> list[str]:
+    """Mostly fonts of subtitles; tells what is lost where the target cannot hold any."""
+    if source.streams.attachments and target.format.name != "matroska":
+        return ["its attached files, which .mkv can hold"]
+    for file in source.streams.attachments:
+        target.add_attachment(file.name or "", file.mimetype or "", file.data)
+    return []
 
 
 def _kind(stream: "av.stream.Stream") -> str:

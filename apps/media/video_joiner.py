@@ -17,7 +17,7 @@ class VideoJoiner:
         self, container: "av.container.OutputContainer", info: MediaInfo, tracks: Tracks | None = None
     ) -> None:
         self._container = container
-        self._time_base = info.time_base
+        self._time_base, self._fps = info.time_base, info.fps
         self._tracks = tracks
         self._stream: av.VideoStream | None = None
         self._last_dts: int | None = None
@@ -32,6 +32,7 @@ class VideoJoiner:
             if self._stream is None:
                 self._stream = self._container.add_stream_from_template(track)
                 self._stream.codec_context.codec_tag = track.codec_context.codec_tag  # tells the kinds of ProRes apart
+                self._stream.codec_context.framerate = self._fps  # for a timecode; else each tick counts as a frame
                 self._stream.time_base = track.time_base
             shift = round(zero_of_part(source, starts_at) * self._time_base / track.time_base)
             for packet in source.demux(track):

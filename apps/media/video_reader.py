@@ -17,6 +17,7 @@ from vmfm.apps.media.decoder import Decoder
 from vmfm.apps.media.errors import ReadError
 from vmfm.apps.media.frames import Frame, Mark, MediaInfo
 from vmfm.apps.media.hdr import to_sdr
+from vmfm.apps.media.timecode import Timecode
 
 _UNSPECIFIED_MATRIX = 2
 
@@ -92,7 +93,7 @@ class VideoReader:
             until = "on" if cut.end is None else f"to {float(cut.start + (cut.duration or 0)):g} s"
             raise ReadError(f"{decoder.path} has no frame from {float(cut.start):g} s {until}")
         self._ahead = [found]
-        self._origin = found[1]
+        self._origin, self._skipped = found[1], found[1] - begins
         self._shift = self._origin if cut.first else 0
 
     def _timed(self, earliest: int) -> Iterator[tuple["av.VideoFrame", int]]:
@@ -135,8 +136,14 @@ class VideoReader:
             colour=SDR if self._colour.is_hdr else self._colour,
             is_video=True,
             span=(self._shift * time_base, None if self._end is None else self._end * time_base),
+            timecode=self._timecode(),
             was_hdr=self._colour.is_hdr,
         )
+
+    def _timecode(self) -> Timecode | None:
+        """That of the first frame that is in, where the file tells one."""
+        told = Timecode.parse(self._decoder.timecode, self._decoder.fps)
+        return told and told.later(round(self._skipped * self._decoder.time_base * self._decoder.fps))
 
     def _to_rgb(self, decoded: "av.VideoFrame") -> np.ndarray:
         matrix = self._colour.swscale_matrix if decoded.colorspace == _UNSPECIFIED_MATRIX else None

@@ -139,6 +139,8 @@ def _open_video(
         av.open(str(partial), "w", options=_CONTAINER_OPTIONS.get(path.suffix.lower(), {})) as container,
         copied_tracks(tracks_from, container, path, info.span, sound=sound) as tracks,
     ):
+        if info.timecode is not None:
+            container.metadata["timecode"] = str(info.timecode)
         yield container, tracks
 
 

@@ -30,6 +30,7 @@ def make_video(
     pixel_format: str = "yuv420p",
     sound: str | Sequence[str] = (),
     subtitles: Sequence[str] = (),
+    label: Callable[[av.container.OutputContainer], None] = lambda container: None,
     prepare: Callable[[av.VideoStream], None] = lambda stream: None,
     options: dict[str, str] | None = None,
     draw: Callable[[int, int, int], np.ndarray] = draw,
@@ -38,7 +39,7 @@ def make_video(
     """A video of drawn frames shown at `pts`, with a tone per codec in `sound` and two lines per codec in `subtitles`.
 
     The first track of a kind is in English, the second in German.
-    prepare: called on the open stream. convert: makes what the encoder is given of what was drawn, RGB.
+    label: called on the open file, prepare on its stream of pictures. convert: makes what the encoder is given of what was drawn, RGB.
     """
     with av.open(str(path), "w", options=options or {}) as container:
         stream = container.add_stream(codec, rate=24)
@@ -46,6 +47,7 @@ def make_video(
         stream.pix_fmt = pixel_format
         stream.time_base = stream.codec_context.time_base = time_base
         prepare(stream)
+        label(container)
         codecs = [sound] if isinstance(sound, str) else sound
         tones = [container.add_stream(codec, rate=48000, layout="mono") for codec in codecs]
         texts = [container.add_mux_stream(codec, time_base=Fraction(1, 1000)) for codec in subtitles]
