@@ -5,19 +5,23 @@ import math
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from fractions import Fraction
 from pathlib import Path
 
 import cv2
 import numpy as np
+from vmfm.apps.media.cut import WHOLE, Cut
 from vmfm.apps.media.errors import ReadError
 from vmfm.apps.media.frames import Frame
 from vmfm.apps.media.images import read_image
 from vmfm.apps.media.kinds import is_image
 from vmfm.apps.media.reader import open_reader
-from vmfm.runtime import Over
+from vmfm.runtime import MediaError, Over
 
 _COLOUR = re.compile(r"#([0-9a-fA-F]{2})([0-9a-fA-F]{2})([0-9a-fA-F]{2})")
+_FAR_SECONDS = 2.0  # that a video is run through rather than searched
+_BACK_SECONDS = 0.25
 _BLUR = re.compile(r"blur(?::(\d+(?:\.\d+)?))?")
 
 
@@ -89,15 +93,16 @@ class BlurBackground(Background):
 
 
 class VideoBackground(Background):
-    """A video, looped, its frames chosen by time whatever its frame rate is."""
+    """A video, looped, its frames chosen by time whatever its frame rate is. What is far is searched for, not run through."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._start()
+        self._failure: MediaError | None = None
+        self._start(0.0)
 
-    def _start(self) -> None:
-        self._frames = looped(self._path)
-        self._now_seconds: float = 0.0
+    def _start(self, seconds: float) -> None:
+        self._frames = looped(self._path, seconds)
+        self._now_seconds, self._failure = seconds, None
         self._still = ImageBackground(next(self._frames)[1])
         self._due_seconds, self._upcoming = next(self._frames)
 
@@ -105,29 +110,53 @@ class VideoBackground(Background):
         self._frames.close()
 
     def behind(self, frame: Frame) -> np.ndarray:
-        if frame.seconds < self._now_seconds:
-            self.close()
-            self._start()
-        self._now_seconds = frame.seconds
-        while self._due_seconds <= frame.seconds:
-            self._still = ImageBackground(self._upcoming)
-            self._due_seconds, self._upcoming = next(self._frames)
+        """Raises ReadError where the video cannot be read, and again until the time goes back."""
+        if self._failure is not None and frame.seconds >= self._now_seconds:
+            raise self._failure
+        try:
+            if not self._now_seconds <= frame.seconds < self._due_seconds + _FAR_SECONDS:
+                self.close()
+                self._start(frame.seconds)
+            self._now_seconds = frame.seconds
+            while self._due_seconds <= frame.seconds:
+                self._still = ImageBackground(self._upcoming)
+                self._due_seconds, self._upcoming = next(self._frames)
+        except MediaError as error:
+            self._failure = error
+            raise
         return self._still.behind(frame)
 
 
-def looped(path: Path) -> Generator[tuple[float, np.ndarray], None, None]:
-    """(the time it is due in seconds, picture) of a video's frames, over and over."""
-    loop_start = 0.0
+def looped(path: Path, start: float = 0.0) -> Generator[tuple[float, np.ndarray], None, None]:
+    """(the time it is due in seconds, picture) of a video's frames, over and over, from the one due at `start` on."""
+    loop_start, cut = _place(path, start) if start else (0.0, WHOLE)
     while True:
-        with open_reader(path) as reader:
+        with open_reader(path, cut=cut) as reader:
+            skipped = float(reader.info.skipped)
             for frame in reader:
-                yield loop_start + frame.seconds, frame.image
-            if frame.index == 0:  # a still: shown for ever
+                yield loop_start + skipped + frame.seconds, frame.image
+            if frame.index == 0 and not skipped:  # a still: shown for ever
                 yield math.inf, frame.image
-            loop_start += frame.seconds + float(frame.duration * reader.info.time_base)
+            loop_start += skipped + frame.seconds + float(frame.duration * reader.info.time_base)
+        cut = WHOLE
         # The first frame refers to itself since its side data was looked at. Nothing else here makes garbage, so
         # that the collector would come by after hundreds of loops: gigabytes, for large pictures.
         gc.collect(0)
+
+
+def _place(path: Path, seconds: float) -> tuple[float, Cut]:
+    """When the loop begins that this time is in, and a cut of the video whose first frame is shown then or shortly before."""
+    with open_reader(path) as reader:
+        length = float(reader.info.frames / reader.info.fps) if reader.info.frames else math.inf
+    loop_start = seconds // length * length if length < math.inf else 0.0
+    back = _BACK_SECONDS
+    while back < seconds - loop_start:
+        cut = Cut(Fraction(seconds - loop_start - back))
+        with suppress(ReadError), open_reader(path, cut=cut) as reader:
+            if float(reader.info.skipped) <= seconds - loop_start:
+                return loop_start, cut
+        back *= 4  # frames that are shown that long
+    return loop_start, WHOLE
 
 
 def cover_fit(image: np.ndarray, height: int, width: int) -> np.ndarray:

@@ -59,5 +59,6 @@ class MediaInfo:
     colour: Colour | None = None
     is_video: bool = False
     span: tuple[Fraction, Fraction | None] = (Fraction(0), None)  # of the source's clock in seconds: what is in of it
+    skipped: Fraction = Fraction(0)  # seconds of the source that a cut leaves out before the first frame
     timecode: Timecode | None = None  # of the first frame
     was_hdr: bool = False  # its colours were mapped to those of an ordinary screen

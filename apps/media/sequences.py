@@ -68,6 +68,7 @@ class SequenceReader:
             fps=fps,
             time_base=1 / fps,
             is_video=True,
+            skipped=(self._first - first) / fps,
         )
 
     def __iter__(self) -> Iterator[Frame]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from fractions import Fraction
+from io import BytesIO
 from pathlib import Path
 
 import av
@@ -103,15 +104,15 @@ def copied_tracks(
             if stream.codec_context is None:
                 raise ReadError(f"{source} has sound of an unknown kind: pass --no-audio to go without it")
             if not _fits(stream, target):
+                other = "name the output .mkv, or " if _mkv_holds(stream) else ""
                 raise WriteError(
-                    f"{name.suffix} files cannot hold the {_kind(stream)} sound of {source}: name the output .mkv, "
-                    "or pass --no-audio"
+                    f"{name.suffix} files cannot hold the {_kind(stream)} sound of {source}: {other}pass --no-audio"
                 )
             if not stream.codec_context.sample_rate:  # its packets are damaged or missing
                 lost.append("sound that tells nothing of itself")
         subtitles = [stream for stream in container.streams.subtitles if not tells_chapters(stream, container)]
         read = [stream for stream in subtitles if _fits(stream, target)]
-        lost += [f"its {_kind(stream)} subtitles, which .mkv can hold" for stream in subtitles if stream not in read]
+        lost += [_missed(stream) for stream in subtitles if stream not in read]
         copy_chapters(container, target, *span)
         lost += _copy_attachments(container, target)
         if any(stream.disposition & stream.disposition.attached_pic for stream in container.streams.video):
@@ -133,8 +134,20 @@ def _kind(stream: "av.stream.Stream") -> str:
     return stream.codec_context.codec.canonical_name if stream.codec_context is not None else "unknown"
 
 
+def _missed(stream: "av.stream.Stream") -> str:
+    return f"its {_kind(stream)} subtitles" + (", which .mkv can hold" if _mkv_holds(stream) else "")
+
+
 def _fits(stream: "av.stream.Stream", target: "av.container.OutputContainer") -> bool:
-    return _kind(stream) in target.supported_codecs
+    if stream.codec_context is None:
+        return False
+    codec = stream.codec_context.codec  # some go by another name than what they read: dca reads dts
+    return bool({codec.name, codec.canonical_name} & target.supported_codecs)
+
+
+def _mkv_holds(stream: "av.stream.Stream") -> bool:
+    with av.open(BytesIO(), "w", format="matroska") as container:
+        return _fits(stream, container)
 
 
 def _add_like(stream: "av.stream.Stream", target: "av.container.OutputContainer") -> "av.stream.Stream":

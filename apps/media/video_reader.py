@@ -136,6 +136,7 @@ class VideoReader:
             colour=SDR if self._colour.is_hdr else self._colour,
             is_video=True,
             span=(self._shift * time_base, None if self._end is None else self._end * time_base),
+            skipped=self._skipped * time_base,
             timecode=self._timecode(),
             was_hdr=self._colour.is_hdr,
         )

@@ -5,6 +5,7 @@ import av
 import cv2
 import numpy as np
 import pytest
+from vmfm.apps.media import backgrounds
 from vmfm.apps.media.backgrounds import cover_fit, looped, open_background
 from vmfm.apps.media.errors import ReadError
 from vmfm.apps.media.frames import Frame
@@ -48,8 +49,6 @@ def test_an_image_file_is_read_once_and_fitted(tmp_path):
 def clock(make_video, tmp_path):
     """A video of 5 frames, 0.2 s each; frame n is grey of level 40 n."""
     path = tmp_path / "clock.mkv"
-    import av
-
     with av.open(str(path), "w") as container:
         stream = container.add_stream("ffv1", rate=5)
         stream.width, stream.height, stream.pix_fmt = 32, 24, "bgr0"
@@ -66,6 +65,43 @@ def test_a_video_is_chosen_by_time_and_loops(clock):
     asked = [0, 0.1, 0.21, 0.35, 0.85, 0.99, 1.01, 1.45, 3.3]
     levels = [int(picture[0, 0, 0]) for picture in behind(str(clock), *map(frame_at, asked))]
     assert levels == [0, 0, 40, 40, 160, 160, 0, 80, 40]
+
+
+@pytest.mark.parametrize("seconds", [7.3, 3600.5, 86400.9])
+def test_what_is_far_is_searched_not_run_through(clock, monkeypatch, seconds):
+    """Another background was shown for hours, or people leap in the studio."""
+    passed = []
+
+    class Counted(backgrounds.ImageBackground):
+        def __init__(self, image):
+            passed.append(image)
+            super().__init__(image)
+
+    monkeypatch.setattr(backgrounds, "ImageBackground", Counted)
+    levels = [int(picture[0, 0, 0]) for picture in behind(str(clock), *map(frame_at, (0, seconds, 0.3)))]
+    assert levels == [0, 40 * int(seconds % 1 / 0.2 + 1e-6), 40]
+    assert len(passed) < 12
+
+
+def test_of_a_long_video_the_place_is_found(make_video, tmp_path):
+    film = make_video(
+        tmp_path / "film.mp4", pts=range(24 * 20),
+        draw=lambda width, height, number: np.full((height, width, 3), number // 2, np.uint8),
+    )  # fmt: skip
+    for seconds in (0.5, 3.0, 13.77, 19.99, 33.77):
+        (picture,) = behind(str(film), frame_at(seconds))
+        assert abs(int(picture[0, 0, 0]) - int(seconds % 20 * 24) // 2) <= 1
+
+
+def test_a_video_that_breaks_off_says_so_until_it_starts_anew(make_video, tmp_path):
+    whole = make_video(tmp_path / "whole.mkv", pts=range(200), size=(160, 120)).read_bytes()
+    (tmp_path / "half.mkv").write_bytes(whole[: len(whole) // 2])
+    with open_background(str(tmp_path / "half.mkv")) as background:
+        assert background.behind(frame_at(0)) is not None
+        for seconds in (7.5, 7.5, 7.6):
+            with pytest.raises(ReadError, match="half.mkv"):
+                background.behind(frame_at(seconds))
+        assert background.behind(frame_at(0.1)) is not None
 
 
 def test_a_video_starts_anew_for_the_next_clip(clock):

@@ -214,6 +214,7 @@ SIDES = [
     Side("in.mpg", "o.mkv", ("mp2", "ac3"), codec="mpeg2video"),
     Side("in.avi", "o.mp4", ("libmp3lame", "libmp3lame"), codec="mpeg4"),
     Side("in.avi", "o.mov", ("pcm_s16le",), codec="mjpeg"),
+    Side("in.mkv", "o.mkv", ("aac",), ("dvd_subtitle", "hdmv_pgs_subtitle")),
     Side("in.mov", "o.mov", ("pcm_s16le", "alac")),
     Side("in.mkv", "o.mp4", ("flac",)),
     Side("in.flv", "o.mp4", ("aac",)),
