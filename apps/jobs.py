@@ -51,8 +51,10 @@ class Job:
 
     @property
     def checkpoints(self) -> Path:
-        """The hidden folder of what is done so far, beside the first target."""
+        """The hidden folder of what is done so far, beside the first target, or in that where it is a folder already."""
         first = self.targets[0]
+        if os.path.isdir(first):
+            return first / ".vmfm-resume"
         return beside(first.with_name(first.name.replace("%", "#")), f"{first.suffix}.vmfm-resume")
 
     @property
@@ -190,4 +192,4 @@ def _is_taken(target: Path) -> bool:
             return bool(pictures_of(target))
         except ReadError:
             return False
-    return target.exists() and (not target.is_dir() or any(target.iterdir()))
+    return target.exists() and (not target.is_dir() or any(file.name[0] != "." for file in target.iterdir()))

@@ -25,13 +25,17 @@ def _partial(path: Path, process: int | None = None) -> Path:
     return beside(path, f".partial-{process or os.getpid()}{path.suffix}")
 
 
+def _partial_folder(folder: Path, process: int | None = None) -> Path:
+    return _partial(folder / "frames" if folder.is_dir() else folder, process)
+
+
 def sweep(path: Path, process: int) -> None:
     """Remove what a process that was killed has left of `path`."""
-    partial = _partial(path, process)
-    if partial.is_dir():
-        shutil.rmtree(partial, ignore_errors=True)
-    else:
-        partial.unlink(missing_ok=True)
+    for partial in {_partial(path, process), _partial_folder(path, process)}:
+        if partial.is_dir():
+            shutil.rmtree(partial, ignore_errors=True)
+        else:
+            partial.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -50,11 +54,12 @@ def replacing(path: Path) -> Iterator[Path]:
 def filling(folder: Path, pattern: str | None = None) -> Iterator[Path]:
     """A temporary folder; its files move into `folder` when the block ends well and vanish when it does not.
 
-    Files that `folder` holds under other names stay. The temporary one lies beside it, or in it where a pattern tells
-    what is filled in, because several may fill one folder.
+    Files that `folder` holds under other names stay. The temporary one lies in it where it is there, since it may be a
+    disk of its own, and where a pattern tells what is filled in, because several may fill one folder; else beside it.
     """
-    partial = _partial(folder / pattern if pattern else folder)
+    partial = _partial(folder / pattern) if pattern else _partial_folder(folder)
     partial.parent.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(partial, ignore_errors=True)  # of a process of the same number, as in containers
     partial.mkdir()
     try:
         yield partial

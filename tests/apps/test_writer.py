@@ -1,3 +1,4 @@
+import os
 from fractions import Fraction
 
 import av
@@ -7,7 +8,7 @@ from vmfm.apps.media.encodings import Storing, choose_encoding
 from vmfm.apps.media.errors import WriteError
 from vmfm.apps.media.frames import Frame, MediaInfo
 from vmfm.apps.media.reader import open_reader
-from vmfm.apps.media.writer import open_writer
+from vmfm.apps.media.writer import FolderWriter, open_writer
 
 
 def copy(source, target, **options):
@@ -152,3 +153,32 @@ def test_a_target_that_cannot_be_made_is_told(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(WriteError, match="cannot write"), open_writer(tmp_path / "file" / "out.mp4", MediaInfo(2, 2)):
         pass
+
+
+def test_a_folder_that_is_there_is_filled_from_within(make_video, vmfm, tmp_path, monkeypatch):
+    """It may be a disk of its own, which a file cannot be moved to in one go; and the folder around it may be locked."""
+    source, mattes = make_video(tmp_path / "in.mp4", pts=range(3)), tmp_path / "mattes"
+    mattes.mkdir()
+    seen, write = [], FolderWriter.write
+
+    def spy(self, image, frame):
+        seen.extend(path for path in tmp_path.iterdir() if path not in (source, mattes))
+        write(self, image, frame)
+
+    monkeypatch.setattr(FolderWriter, "write", spy)
+    for more in ([], ["--overwrite", "--resume"]):
+        status, _, err = vmfm("recomposite", source, "--alpha", "mattes/", *more)
+        assert status == 0, err
+        assert not seen
+        assert sorted(path.name for path in mattes.iterdir()) == [f"{number:06}.png" for number in range(3)]
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_what_a_killed_process_of_the_same_number_left_is_no_obstacle(make_video, vmfm, tmp_path, there):
+    source, mattes = make_video(tmp_path / "in.mp4", pts=range(3)), tmp_path / "mattes"
+    left = (mattes / f".frames.partial-{os.getpid()}") if there else tmp_path / f".mattes.partial-{os.getpid()}"
+    left.mkdir(parents=True)
+    (left / "000009.png").touch()
+    status, _, err = vmfm("recomposite", source, "--alpha", "mattes")
+    assert status == 0, err
+    assert sorted(path.name for path in mattes.iterdir()) == [f"{number:06}.png" for number in range(3)]
