@@ -1,9 +1,10 @@
 """What a job has made so far, kept beside its result, so that a killed one goes on where it stopped.
 
     .out.mp4.vmfm-resume/
+        lock              held by the process that is at work on it
         job.json          what is made of what, where any of it is not as it was, the work starts anew; and which process makes it
         000000/           a segment: there whole, or not at all
-            segment.json  how many frames, the first and the last of them, and the sha256 of every file
+            segment.json  how many frames, the first and the last of them, the sha256 of every file, what was broken in the source
             memory.npz    what the frame after it leans on; of the last segment alone
             out.mp4, alpha.mkv, deviation/ ...
 
@@ -19,46 +20,62 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
-from vmfm.apps.media.errors import write_errors
+from filelock import FileLock, Timeout
+from vmfm.apps.media.errors import WriteError, write_errors
 from vmfm.apps.media.frames import Mark
 
 SEGMENT_FRAMES = 250  # as many as codecs put between two key frames anyway
-_JOB, _SEGMENT, _MEMORY, _UNFINISHED = "job.json", "segment.json", "memory.npz", ".unfinished"
+_LOCK, _JOB, _SEGMENT, _MEMORY, _UNFINISHED = "lock", "job.json", "segment.json", "memory.npz", ".unfinished"
 
 
 @dataclass(frozen=True)
 class Segment:
-    """A part that is done. first_pts: of its first frame. last: its last frame."""
+    """A part that is done. first_pts: of its first frame. last: its last frame. damage: found in the source so far."""
 
     folder: Path
     frames: int
     first_pts: int
     last: Mark
+    damage: str
 
 
 class Checkpoints:
-    """The folder of one job. anew: why what an earlier run left there is of no use; empty where it is or nothing was.
+    """The folder of one job, for `with`. anew: why what an earlier run left there is of no use; empty where it is or nothing was.
     left_by: the process of that run, None where there was none.
     """
 
     def __init__(self, folder: Path, making: Mapping[str, Any]) -> None:
-        """making: all that the result depends on, as JSON values by names for people. Raises WriteError."""
+        """making: all that the result depends on, as JSON values by names for people.
+
+        Raises WriteError, also where another process is at work on the same.
+        """
         self.folder = folder
+        self._lock = FileLock(folder / _LOCK)
         wanted: dict[str, Any] = json.loads(json.dumps(making))
         self.segments: list[Segment] = []
         self.left_by: int | None = None
         with write_errors(folder):
-            self.anew = self._judge(wanted)
-            if self.anew:
-                self.segments = []
-                self.clear()
             folder.mkdir(parents=True, exist_ok=True)
-            for left in folder.glob(f"[0-9]*{_UNFINISHED}"):
-                shutil.rmtree(left)
-            _write_json(folder / _JOB, {"process": os.getpid(), "made of": wanted})
+            self._acquire()
+            try:
+                self.anew = self._judge(wanted)
+                if self.anew:
+                    self.segments = []
+                for left in self._files() if self.anew else folder.glob(f"[0-9]*{_UNFINISHED}"):
+                    shutil.rmtree(left) if left.is_dir() else left.unlink()
+                _write_json(folder / _JOB, {"process": os.getpid(), "made of": wanted})
+            except BaseException:
+                self._lock.release()
+                raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        self._lock.release()
 
     @property
     def frames(self) -> int:
@@ -84,11 +101,30 @@ class Checkpoints:
                 (older.folder / _MEMORY).unlink()
         self.segments.append(_read_segment(folder))
 
+    @property
+    def damage(self) -> str:
+        """What was found broken in the source up to the last segment; empty where nothing was."""
+        return self.segments[-1].damage if self.segments else ""
+
     def clear(self) -> None:
+        """All is done: nothing is left of it."""
         shutil.rmtree(self.folder, ignore_errors=True)
+        self._lock.release()
+        shutil.rmtree(self.folder, ignore_errors=True)  # on Windows, its lock goes only now
+
+    def _acquire(self) -> None:
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout as error:
+            raise WriteError(f"another run is at work on {self.folder}: let it end, or end it") from error
+        except NotImplementedError:  # a network drive without locks
+            pass
+
+    def _files(self) -> list[Path]:
+        return [path for path in self.folder.iterdir() if path.name != _LOCK]
 
     def _judge(self, making: dict[str, Any]) -> str:
-        if not self.folder.exists():
+        if not self._files():
             return ""
         try:
             told = json.loads((self.folder / _JOB).read_text(encoding="utf-8"))
@@ -119,10 +155,11 @@ class Draft:
 
     folder: Path
 
-    def finish(self, frames: int, first_pts: int, last: Mark, memory: Mapping[str, np.ndarray]) -> None:
+    def finish(self, frames: int, first_pts: int, last: Mark, memory: Mapping[str, np.ndarray], damage: str) -> None:
         """To be called when all its files are closed."""
         np.savez(self.folder / _MEMORY, **dict(memory))  # type: ignore[arg-type]
-        told = {"frames": frames, "first_pts": first_pts, "last": asdict(last), "sha256": _digests(self.folder)}
+        told = {"frames": frames, "first_pts": first_pts, "last": asdict(last), "damage": damage}
+        told["sha256"] = _digests(self.folder)
         if hasattr(os, "sync"):  # so that a power cut leaves a segment whole, or none
             os.sync()
         _write_json(self.folder / _SEGMENT, told)
@@ -130,7 +167,7 @@ class Draft:
 
 def _read_segment(folder: Path) -> Segment:
     told = json.loads((folder / _SEGMENT).read_text(encoding="utf-8"))
-    return Segment(folder, told["frames"], told["first_pts"], Mark(**told["last"]))
+    return Segment(folder, told["frames"], told["first_pts"], Mark(**told["last"]), told["damage"])
 
 
 def _verify(folder: Path, *, with_memory: bool) -> None:

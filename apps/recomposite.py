@@ -101,26 +101,29 @@ def recomposite(
         for note in _notes(reader, outputs):
             on_note(note)
         if wish.resume and reader.info.is_video:
-            checkpoints = _checkpoints(job, wish, outputs, {**(making or {}), **_making(job, wish, stream, outputs)})
-            if checkpoints.anew:
-                on_note(f"starts anew ({checkpoints.anew})")
-            resumed_at = checkpoints.frames
-            on_start(reader.info, resumed_at)
-            try:
-                _make_segments(renderer, stream, reader, outputs, checkpoints)
-            except BaseException:
-                on_note(f"{checkpoints.frames} frames are kept: the same command goes on with them")
-                raise
-            frames, left_out = checkpoints.frames, _join(outputs, checkpoints, wish.audio)
-            checkpoints.clear()
+            made_of = {**(making or {}), **_making(job, wish, stream, outputs)}
+            with _checkpoints(job, wish, outputs, made_of) as checkpoints:
+                if checkpoints.anew:
+                    on_note(f"starts anew ({checkpoints.anew})")
+                resumed_at = checkpoints.frames
+                on_start(reader.info, resumed_at)
+                try:
+                    _make_segments(renderer, stream, reader, outputs, checkpoints)
+                except BaseException:
+                    on_note(f"{checkpoints.frames} frames are kept: the same command goes on with them")
+                    raise
+                frames, left_out = checkpoints.frames, _join(outputs, checkpoints, wish.audio)
+                damage = checkpoints.damage or reader.damage
+                checkpoints.clear()
         else:
             resumed_at = 0
             on_start(reader.info, 0)
             frames, left_out = _make_at_once(renderer, reader, outputs, wish.audio)
+            damage = reader.damage
     seconds = time.perf_counter() - started
     if left_out:
         on_note(f"{job.targets[0]} goes without {left_out}")
-    return Done(job, reader.info, frames, resumed_at, seconds, reader.damage, left_out)
+    return Done(job, reader.info, frames, resumed_at, seconds, damage, left_out)
 
 
 def _opened(job: Job, wish: Wish) -> AbstractContextManager[Reader]:
@@ -185,7 +188,13 @@ def _make_segments(
                     ]
                     done = renderer.render(chain([first], islice(placed, SEGMENT_FRAMES - 1)), outlets)
                 assert done.last is not None
-                draft.finish(done.frames, done.first_pts, Mark.of(done.last), stream.memory())
+                draft.finish(
+                    done.frames,
+                    done.first_pts,
+                    Mark.of(done.last),
+                    stream.memory(),
+                    checkpoints.damage or reader.damage,
+                )
 
 
 def _join(outputs: list[Output], checkpoints: Checkpoints, audio: bool) -> str:

@@ -182,7 +182,7 @@ class JsonLines:
 
     @staticmethod
     def _tell(event: str, **values: object) -> None:
-        print(json.dumps({"event": event, **values}, ensure_ascii=False), flush=True)
+        print(json.dumps({"event": event, **values}), flush=True)
 
 
 def _summary(done: Done) -> str:

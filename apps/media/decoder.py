@@ -49,6 +49,8 @@ class Decoder:
 
     def search(self, pts: int) -> bool:
         """Make frames() go on at this time or before. False where the file does not let itself be searched: restart()."""
+        if self.container.format.name == "avi" and self.stream.codec_context.has_b_frames:
+            return False  # which picture its key frame's time is that of, only those before it tell
         damage = self.damage
         try:
             self.clock = Clock(self.container, self.time_base)

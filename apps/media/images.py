@@ -53,11 +53,13 @@ def write_image(path: Path, image: np.ndarray) -> None:
         return
     conversion = {2: None, 3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}[image.shape[2] if image.ndim == 3 else 2]
     ordered = image if conversion is None else cv2.cvtColor(image, conversion)
+    height, width = image.shape[:2]
     try:
-        _, data = cv2.imencode(path.suffix.lower(), ordered)
+        done, data = cv2.imencode(path.suffix.lower(), ordered)
     except cv2.error as error:
-        height, width = image.shape[:2]
         raise WriteError(f"cannot make a {width}x{height} {path.suffix} image: {error.err}") from error
+    if not done:
+        raise WriteError(f"cannot make a {width}x{height} {path.suffix} image: name it .png, which may be larger")
     path.write_bytes(data.tobytes())
 
 

@@ -41,10 +41,11 @@ class Window:
 
     def key(self) -> str:
         """The key that was pressed since the last call, "" for none; "q" for Escape and for a window that was closed."""
-        pressed = cv2.waitKey(1) & 0xFF
+        pressed = cv2.waitKeyEx(1) & 0xFFFF  # above, some systems tell of Shift and the like
         if pressed == _ESCAPE or cv2.getWindowProperty(self._title, cv2.WND_PROP_VISIBLE) < 1:
             return "q"
-        return "" if pressed == 0xFF else chr(pressed).lower()
+        # arrows and other keys without a letter have large numbers, whose low byte would be that of one
+        return chr(pressed).lower() if pressed < 0x80 else ""
 
     def close(self) -> None:
         """May be called twice."""

@@ -4,7 +4,8 @@ import asyncio
 import json
 import re
 import shutil
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
@@ -39,6 +40,7 @@ class Tab:
         self._export_held = ExitStack()
         self._files: dict[Role, Path] = {}
         self._received = 0
+        self._arriving: set[Path] = set()  # folders of files that come in just now
 
     async def __aenter__(self) -> Self:
         self.folder.mkdir()
@@ -129,12 +131,17 @@ class Tab:
             case _:
                 raise StudioError(f"the page asks for {message!r}, which is not understood: reload it")
 
-    def place_for(self, role: Role, name: str) -> Path:
+    @contextmanager
+    def place_for(self, role: Role, name: str) -> Iterator[Path]:
         """Where a file that comes in is to be put; the folder is there, and holds nothing else."""
         self._received += 1
         folder = self.folder / f"{role}-{self._received}"
         folder.mkdir()
-        return folder / name
+        self._arriving.add(folder)
+        try:
+            yield folder / name
+        finally:
+            self._arriving.discard(folder)
 
     def take(self, role: Role, path: Path) -> None:
         """A file that has come in whole takes the place of the one before."""
@@ -148,7 +155,7 @@ class Tab:
         """Deletes files that nothing needs any more."""
         if self._export is not None and self._export.is_running:
             return
-        needed = {path.parent for path in self._files.values()}
+        needed = self._arriving | {path.parent for path in self._files.values()}
         for folder in self.folder.glob("*-[0-9]*"):
             if folder not in needed:
                 shutil.rmtree(folder, ignore_errors=True)

@@ -56,15 +56,15 @@ def build_app(studio: Studio, token: str, hosts: Collection[str]) -> Starlette:
         if role not in ROLES:
             raise HTTPException(404)
         tab.tidy()
-        path = tab.place_for(role, safe_name(request.query_params.get("name", "")))
-        try:
-            await receive(request.stream(), path)
-            await run_in_threadpool(check, path, role)
-        except ClientDisconnect:
-            return Response(status_code=400)
-        except VmfmError as error:
-            return JSONResponse({"problem": f"{tab.without_folders(str(error))}. Choose another file."}, 422)
-        tab.take(role, path)
+        with tab.place_for(role, safe_name(request.query_params.get("name", ""))) as path:
+            try:
+                await receive(request.stream(), path)
+                await run_in_threadpool(check, path, role)
+            except ClientDisconnect:
+                return Response(status_code=400)
+            except VmfmError as error:
+                return JSONResponse({"problem": f"{tab.without_folders(str(error))}. Choose another file."}, 422)
+            tab.take(role, path)
         return JSONResponse({})
 
     async def give(request: Request) -> Response:

@@ -34,11 +34,18 @@ def test_what_is_no_frame_rate_is_told(text):
         parse_fps(text)
 
 
+def in_groups(stream):
+    """Of pictures that lean on one another, also on later ones where the codec knows such."""
+    stream.codec_context.gop_size = 4
+    if stream.codec_context.name == "mpeg4":
+        stream.codec_context.max_b_frames = 2
+
+
 def make(make_video, look, tmp_path, name, codec, times, **options):
     """A clip with several key frames, and all its frames as a reader gives them."""
     path = make_video(
         tmp_path / name, size=(64, 48), pts=times, time_base=Fraction(1, 1000), codec=codec,
-        prepare=lambda stream: setattr(stream.codec_context, "gop_size", 4), **options,
+        prepare=in_groups, **options,
     )  # fmt: skip
     with open_reader(path) as reader:
         return path, list(reader)
@@ -68,6 +75,17 @@ def test_a_cut_holds_exactly_the_frames_of_its_time(make_video, look, tmp_path, 
         assert [f.pts for f in frames] == [f.pts - shift for f in wanted]
         assert [f.index for f in frames] == list(range(len(wanted)))
         assert frames[0].seconds == 0
+
+
+def test_a_cut_of_an_avi_holds_exactly_the_frames_of_its_time(make_video, tmp_path):
+    """Its packets tell in which order they are decoded, not when they are shown."""
+    path = make_video(tmp_path / "in.avi", pts=range(40), time_base=Fraction(1, 25), codec="mpeg4", prepare=in_groups)
+    with open_reader(path) as reader:
+        whole = list(reader)
+    for first in range(1, 40, 5):
+        with open_reader(path, cut=Cut(Fraction(first, 25))) as reader:
+            frames = list(reader)
+        np.testing.assert_array_equal([f.image for f in frames], [f.image for f in whole[first:]])
 
 
 @pytest.mark.parametrize(("name", "codec"), CLIPS)

@@ -16,9 +16,11 @@ import cv2
 import numpy as np
 import pytest
 from vmfm.apps import recomposite as recompositing
+from vmfm.apps.checkpoints import Checkpoints
 from vmfm.apps.jobs import Targets, plan_jobs
 from vmfm.apps.main import run
 from vmfm.apps.media.backgrounds import open_background
+from vmfm.apps.media.errors import WriteError
 from vmfm.apps.media.frames import Frame
 from vmfm.apps.recomposite import Wish
 from vmfm.runtime import BundleError, MattingStream, VmfmError
@@ -301,7 +303,7 @@ def test_damaged_checkpoints_are_made_anew(tiny_bundle, make_video, look, tmp_pa
             run_job(on_frame=stop)
         shutil.copytree(here, then)
         files = sorted(path.relative_to(then) for path in then.rglob("*") if path.is_file())
-        files = [file for file in files if "unfinished" not in str(file)]
+        files = [file for file in files if "unfinished" not in str(file) and file.name != "lock"]
         assert {path.name for path in files} >= {"job.json", "segment.json", "memory.npz", "out.mkv"}
         for seed, file in enumerate(files):
             shutil.rmtree(here)
@@ -316,6 +318,45 @@ def test_damaged_checkpoints_are_made_anew(tiny_bundle, make_video, look, tmp_pa
             assert len(look.times(here / "o.mkv")) == len([*(here / "a").iterdir()]) == 20
             assert all(cv2.imread(str(path)) is not None for path in (here / "a").iterdir())
             assert sorted(path.name for path in here.iterdir()) == ["a", "o.mkv"]
+
+
+def test_damage_that_an_interrupted_run_has_found_is_told(tiny_bundle, make_video, tmp_path, monkeypatch):
+    monkeypatch.setattr(recompositing, "SEGMENT_FRAMES", 6)
+    source = make_video(tmp_path / "in.mp4", pts=range(40), options={"movflags": "+faststart"})
+    with av.open(str(source)) as container:
+        broken = [packet.pos + packet.size // 2 for packet in container.demux(video=0) if packet.size][7]
+    data = bytearray(source.read_bytes())
+    data[broken - 8 : broken + 8] = bytes(range(200, 216))
+    source.write_bytes(data)
+    frames = itertools.count()
+
+    def stop():
+        if next(frames) == 25:
+            raise KeyboardInterrupt
+
+    with MattingStream(tiny_bundle, deliver=("alpha",)) as stream:
+
+        def run_job(name, resume, **calls):
+            (job,) = plan_jobs([source], Targets(alpha=str(tmp_path / name), resume=resume))
+            return recompositing.recomposite(job, stream, None, Wish(resume=resume, salvage=True), **calls)
+
+        whole = run_job("whole", resume=False)
+        assert "damaged" in whole.damage
+        with pytest.raises(KeyboardInterrupt):
+            run_job("parts", resume=True, on_frame=stop)
+        done = run_job("parts", resume=True)
+    assert done.resumed_at > 12
+    assert (done.frames, done.damage) == (whole.frames, whole.damage)
+
+
+def test_of_two_runs_at_once_the_second_is_refused(tmp_path):
+    with Checkpoints(tmp_path / "job", {"source": 1}) as first, pytest.raises(WriteError, match="another run"):
+        Checkpoints(tmp_path / "job", {"source": 1})
+    assert (first.folder / "job.json").exists()
+    with Checkpoints(tmp_path / "job", {"source": 1}) as again:
+        assert again.left_by == os.getpid()
+        again.clear()
+    assert not (tmp_path / "job").exists()
 
 
 def huge_png(side: int) -> bytes:

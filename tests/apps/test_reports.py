@@ -1,6 +1,9 @@
 """What a run tells: to programs as JSON, to people in lines."""
 
 import json
+import os
+import subprocess
+import sys
 
 import cv2
 import pytest
@@ -36,6 +39,18 @@ def test_json_is_an_object_a_line(vmfm, many, tmp_path, monkeypatch):
     assert {key: events[-1][key] for key in ("done", "skipped", "failed", "frames")} == {
         "done": 3, "skipped": 0, "failed": 1, "frames": 43,
     }  # fmt: skip
+
+
+def test_json_passes_any_pipe(tiny_bundle, make_video, tmp_path):
+    """Of Windows, say, whose pipes are no UTF-8."""
+    source = make_video(tmp_path / "ä😀中.mp4", pts=range(2))
+    command = [sys.executable, "-m", "vmfm.apps.main", "recomposite", source, "--alpha", "a", "--json", "--bundle"]
+    ran = subprocess.run(
+        [*command, tiny_bundle.path], cwd=tmp_path, env={**os.environ, "PYTHONIOENCODING": "cp1252"},
+        capture_output=True, check=True,
+    )  # fmt: skip
+    starts = [json.loads(line) for line in ran.stdout.splitlines() if b"start" in line]
+    assert [event["source"] for event in starts] == [str(source)]
 
 
 def test_json_of_one_that_fails(vmfm, tmp_path):

@@ -2,7 +2,9 @@
 
 import json
 import struct
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import av
@@ -11,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from starlette.concurrency import run_in_threadpool
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 from vmfm.apps.studio import uploads, web
@@ -171,6 +174,29 @@ class TestWhatComesIn:
             page.bring(make_video(tmp_path / f"clip{number}.mp4", size=(64 + 32 * number, 48)))
             assert page.see()["pictures"]["input"].shape[1] == 64 + 32 * number
         assert len(list(studio.folder.rglob("*.mp4"))) == 2  # the last one, and the one that was shown when it came
+
+    def test_files_may_come_in_at_once(self, page, make_video, clip, tmp_path, monkeypatch):
+        """A background is brought while a large clip is still arriving."""
+        backdrop, receive = make_video(tmp_path / "backdrop.mp4"), web.receive
+
+        async def halting(chunks):
+            async for chunk in chunks:
+                yield chunk
+                arriving.set()
+                await run_in_threadpool(brought.wait, 30)
+
+        async def slow(chunks, path):
+            await receive(halting(chunks) if path.parent.name.startswith("clip") else chunks, path)
+
+        arriving, brought = threading.Event(), threading.Event()
+        monkeypatch.setattr(web, "receive", slow)
+        with ThreadPoolExecutor(1) as pool:
+            slow_one = pool.submit(page.bring, clip)
+            assert arriving.wait(30)
+            assert page.bring(backdrop, "background").status_code == 200
+            brought.set()
+            assert slow_one.result().status_code == 200
+        assert "composite" in page.see()["pictures"]
 
     def test_files_vanish_with_the_page(self, open_page, studio, clip):
         with open_page() as page:

@@ -209,6 +209,19 @@ def test_without_a_display_there_is_no_window(monkeypatch):
         Window("test")
 
 
+@pytest.mark.parametrize(
+    ("code", "key"),
+    [(-1, ""), (ord("b"), "b"), (ord("B"), "b"), (27, "q"), (0x10042, "b"), (0xFF51, ""), (0xFF53, ""), (0xFF56, "")],
+)
+def test_arrows_are_no_letters(monkeypatch, code, key):
+    """← is 0xFF51, whose low byte is a Q: it would end the call."""
+    monkeypatch.setattr("cv2.waitKeyEx", lambda delay: code)
+    monkeypatch.setattr("cv2.getWindowProperty", lambda *which: 1.0)
+    window = Window.__new__(Window)
+    window._title = "test"
+    assert window.key() == key
+
+
 def test_without_pyvirtualcam_the_extra_is_named():
     code = "import sys; sys.modules['pyvirtualcam'] = None; from vmfm.apps.main import main; main(['webcam'])"
     shown = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)

@@ -7,6 +7,7 @@ import pytest
 from vmfm.apps.media.encodings import Storing, choose_encoding
 from vmfm.apps.media.errors import WriteError
 from vmfm.apps.media.frames import Frame, MediaInfo
+from vmfm.apps.media.images import write_image
 from vmfm.apps.media.reader import open_reader
 from vmfm.apps.media.writer import FolderWriter, open_writer
 
@@ -171,6 +172,12 @@ def test_a_folder_that_is_there_is_filled_from_within(make_video, vmfm, tmp_path
         assert status == 0, err
         assert not seen
         assert sorted(path.name for path in mattes.iterdir()) == [f"{number:06}.png" for number in range(3)]
+
+
+def test_an_image_that_its_format_cannot_hold_is_told(tmp_path):
+    with pytest.raises(WriteError, match="17000x4 .webp"):
+        write_image(tmp_path / "wide.webp", np.zeros((4, 17000, 4), np.uint8))
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("there", [False, True])
