@@ -5,7 +5,6 @@ All of that is its key. In the cache's folder an engine is two files: NET-DIGEST
 and the engine's own sha256. The second one appears last: an engine without it does not count.
 """
 
-import fcntl
 import hashlib
 import json
 import math
@@ -17,6 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from filelock import FileLock
 from vmfm.runtime.bundle import DETAILS, NET_MULTIPLE_PX, Bundle
 from vmfm.runtime.cuda.compile import cache_folder
 from vmfm.runtime.errors import BackendError
@@ -183,12 +183,11 @@ class EngineCache:
         with ExitStack() as stack:
             try:
                 self.folder.mkdir(parents=True, exist_ok=True)
-                file = stack.enter_context(open(self.folder / f".{key.stem}.lock", "w", encoding="utf-8"))
+                stack.enter_context(FileLock(self.folder / f".{key.stem}.lock"))
             except OSError as error:
                 raise BackendError(
                     f"cannot write to {self.folder} ({error.strerror}); choose another folder"
                 ) from error
-            fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
     def nbytes(self) -> int:

@@ -5,6 +5,7 @@ in order and, by default, with the stream's temporal smoothing, as users see the
 """
 
 import json
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -79,6 +80,11 @@ class StreamPredictor:
             yield self._stream.step(frame).alpha
 
 
+def _by_number(file: Path) -> list[tuple[int, str]]:
+    """frame_9 comes before frame_10."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", file.stem)]
+
+
 class FolderPredictor:
     """Scores saved alphas: ``FOLDER/<set>/<name>.png`` or ``FOLDER/<name>.png``; a clip's are ``FOLDER/<clip>/*.png``.
 
@@ -101,7 +107,7 @@ class FolderPredictor:
         return read_grey(file)
 
     def clip(self, clip: Clip) -> Iterator[np.ndarray]:
-        for file in sorted((self.folder / clip.name).glob("*.png")):
+        for file in sorted((self.folder / clip.name).glob("*.png"), key=_by_number):
             yield read_grey(file)
 
     def _file(self, case: Case) -> Path | None:

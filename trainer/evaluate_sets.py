@@ -7,7 +7,7 @@ A data folder holds any of these; what is missing is left out:
     real/person_labelled/images/NAME.jpg                with person/NAME.png, binary: what is held is not in it
     vouched/<folder of real>/labels/NAME.png            another program's mattes of those photos, where they can be trusted
     rendered/train/NNNNNV_fg.webp and _person.png       exact RGBA and person coverage; NNNNN is the scene's seed
-    real/backgrounds/*.jpg                              what the rendered people are laid over
+    real/backgrounds/*.jpg                              what the rendered people are laid over: those that are held out
 """
 
 import hashlib
@@ -19,7 +19,8 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from vmfm.trainer.data.folders import UNKNOWN
+from vmfm.trainer.data import held_out
+from vmfm.trainer.data.folders import DEV_SCENES, UNKNOWN
 from vmfm.trainer.errors import TrainerError
 from vmfm.trainer.images import read, read_grey, read_mask
 
@@ -153,13 +154,14 @@ def _load_vouched(folder: Path, label: Path) -> Picture:
 
 def _rendered_cases(data: Path, split: str) -> Iterator[Case]:
     files = sorted((data / "rendered" / "train").glob("*_fg.webp"))
-    backgrounds = sorted((data / "real" / "backgrounds").glob("*.jpg"))
+    folder = data / "real" / "backgrounds"
+    backgrounds = held_out.backgrounds(folder, split) if folder.is_dir() else []
     if files and not backgrounds:
-        raise TrainerError(f"{data}/rendered needs photos in {data}/real/backgrounds to lay its people over")
+        raise TrainerError(f"{data}/rendered needs photos in {folder} to lay its people over")
     for file in files:
         name = file.name.removesuffix("_fg.webp")
-        scene_seed = int(name[:-1])  # the last digit is the view
-        if (scene_seed % 10 == 1) == (split == "dev"):
+        scene = name[:-1]  # the last digit is the view
+        if scene.isdigit() and (int(scene) % DEV_SCENES == 1) == (split == "dev"):
             yield Case("rendered", name, file.parent, partial(_load_rendered, file, _pick(name, backgrounds)))
 
 

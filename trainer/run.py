@@ -123,8 +123,12 @@ class Run:
         torch._foreach_lerp_(list(self.average.parameters()), list(self.model.parameters()), 1 - keep)
         torch._foreach_copy_(list(self.average.buffers()), list(self.model.buffers()))
 
+    @torch.no_grad()
     def leave(self) -> None:
-        """The stage is done."""
+        """The stage is done: what it has trained is its average from now on, which is what the next one builds on."""
+        for name in self.stage.trains:
+            learnt, average = (model.get_submodule(name) for model in (self.model, self.average))
+            torch._foreach_copy_(list(learnt.parameters()), list(average.parameters()))
         self.stage_index, self.step = self.stage_index + 1, 0
 
     def save(self) -> None:

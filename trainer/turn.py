@@ -63,7 +63,9 @@ class Turn:
         loss, terms = self._descend(batch) if len(passes) == 1 else self._accumulate(passes)
         processes.average_gradients(self.weights)
         self.scaler.unscale_(self.optimizer)
-        nn.utils.clip_grad_norm_(self.weights, CLIP, foreach=True)
+        norm = nn.utils.clip_grad_norm_(self.weights, CLIP, foreach=True)
+        if not self.scaler.is_enabled():  # which leaves such a step out
+            loss = loss + 0 * norm  # no number where the gradient is none: then neither are the weights
         self.scaler.step(self.optimizer)
         self.scaler.update()
         return loss, terms

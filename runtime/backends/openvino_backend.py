@@ -1,9 +1,11 @@
 """The CPU backend: OpenVINO runs the bundle's ONNX files, in int8 where the bundle has ranges for that."""
 
+import math
 import os
 import platform
 import re
 from collections import OrderedDict
+from contextlib import suppress
 from pathlib import Path
 from typing import ClassVar
 
@@ -182,9 +184,21 @@ def _bind(request: ov.InferRequest, slot: HostSlot, node: Node) -> ov.InferReque
 
 def usable_cores() -> int:
     """How many cores this process may use, which in a container is often fewer than there are."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, math.ceil(min(cores, _cpu_quota())))
+
+
+def _cpu_quota(group: Path = Path("/sys/fs/cgroup")) -> float:
+    """How many cores' time a container grants: `docker --cpus`, a limit of Kubernetes. Infinite where it does not say."""
+    with suppress(OSError, ValueError):
+        quota, period = (group / "cpu.max").read_text(encoding="ascii").split()
+        return math.inf if quota == "max" else int(quota) / int(period)
+    with suppress(OSError, ValueError):  # the older interface
+        quota, period = (
+            (group / "cpu" / f"cpu.cfs_{name}_us").read_text(encoding="ascii") for name in ("quota", "period")
+        )
+        return int(quota) / int(period) if int(quota) > 0 else math.inf
+    return math.inf
 
 
 def _reason(error: Exception) -> str:

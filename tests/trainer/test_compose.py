@@ -70,6 +70,21 @@ def test_a_composed_picture_is_the_composition_equation(plain, effect):
         assert torch.equal(without.alpha, batch.alpha) != moves_alpha
 
 
+def test_of_a_person_behind_no_more_counts_as_known_than_in_front(plain):
+    """A cut-out without a mask of the person, depth or points: nobody may learn that there is no person, and infinitely far."""
+    known = replace(CUTOUT, person=np.full((96, 64), 255, np.uint8), alpha=disc(), rgb=noise(seed=8))
+    unknown = replace(CUTOUT, person=None, depth=None, points=[], sure_points=False, rgb=noise(seed=9))
+    batch = composer(known, unknown, chances=replace(NOTHING, crowd=1.0)).batch(32, 64, 96, seed=5)
+    alone = composer(known, unknown, chances=NOTHING).batch(32, 64, 96, seed=5)
+    told = alone.depth_known.flatten() > 0
+    behind = told & ~told.roll(1) & (batch.alpha - alone.alpha).amax((1, 2, 3)).gt(0.5)
+    assert 0 < behind.sum() < 32
+    assert (batch.depth_known[behind] == 0).all() and (batch.all_points_known[behind] == 0).all()
+    added = (batch.alpha - alone.alpha)[behind] > 0.5
+    assert (batch.person_known[behind][added] == 0).all()
+    assert (batch.depth_known.flatten()[told & told.roll(1)] == 1).all()
+
+
 def test_the_equation_holds_at_the_finer_size(plain):
     """And averaging it holds to the variation of colours under a pixel."""
     batch = composer(CUTOUT).batch(12, 64, 96, seed=5, fine=True)

@@ -61,6 +61,16 @@ def test_a_clean_folder(home):
     assert checked.images == seen[-1] == 2 * 4 + 3 + 1
 
 
+def test_a_photo_that_was_taken_upright(home):
+    """Cameras store it lying, with a word; it is trained on upright."""
+    file = home / "set" / "images" / "a.jpg"
+    lying = cv2.imencode(".jpg", cv2.rotate(cv2.imread(str(file)), cv2.ROTATE_90_COUNTERCLOCKWISE))[1].tobytes()
+    turned = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
+    file.write_bytes(lying[:2] + b"\xff\xe1" + (len(turned) + 2).to_bytes(2, "big") + turned + lying[2:])
+    assert cv2.imread(str(file)).shape == (HEIGHT, WIDTH, 3)
+    assert problems(home) == []
+
+
 @pytest.mark.parametrize(
     ("missing", "told"),
     [

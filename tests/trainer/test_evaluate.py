@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 from rich.console import Console
-from vmfm.trainer.data.folders import UNKNOWN
+from vmfm.trainer.data.folders import UNKNOWN, samples
 from vmfm.trainer.errors import TrainerError
 from vmfm.trainer.evaluate import FunctionPredictor, Settings, StreamPredictor, evaluate, score_case, score_video
 from vmfm.trainer.evaluate_scores import METRICS, Scored, metric, score_clip, score_picture, summarise
@@ -90,6 +90,23 @@ class TestSets:
         assert first.frame.shape == (SIZE, SIZE, 3)
         assert np.array_equal(first.alpha, BOTH)
         assert np.unique(first.frame[BOTH == 0]).size <= 3  # one flat background, as far as JPEG goes
+
+    def test_those_who_are_scored_stand_before_photos_that_nobody_learns_from(self, tmp_path):
+        folder = tmp_path / "real" / "backgrounds" / "images"
+        for number in range(40):
+            write(folder / f"photo {number} [1].jpg", np.full((8, 8, 3), 6 * number, np.uint8))
+        for scene in (1, 11, 21):
+            write(tmp_path / "rendered" / "train" / f"{scene:05}0_fg.webp", np.zeros((8, 8, 4), np.uint8))
+            write(tmp_path / "rendered" / "train" / f"{scene:05}0_person.png", np.zeros((8, 8), np.uint8))
+        write(tmp_path / "rendered" / "train" / "mine_fg.webp", np.zeros((8, 8, 4), np.uint8))
+        shown = {case.load().frame[0, 0, 0] for case in list_cases(tmp_path)}
+        folder = tmp_path / "real" / "backgrounds"
+        learnt, kept = (
+            {sample.rgb[0, 0, 0] for sample in samples("backgrounds", folder, split=split)}
+            for split in ("train", "dev")
+        )
+        assert shown and shown <= kept and not kept & learnt
+        assert len(kept | learnt) == 40 and len(kept) < len(learnt)
 
     def test_cover_fills_the_frame_and_keeps_the_shape(self):
         wide = np.zeros((10, 40, 3), np.uint8)
@@ -244,7 +261,7 @@ class TestClips:
 
     def test_saved_alphas_of_a_clip(self, data, clips, tmp_path):
         for index, truth in enumerate(clips[0].truths()):
-            write(tmp_path / "alphas" / "walk" / f"{index:06}.png", truth)
+            write(tmp_path / "alphas" / "walk" / f"frame_{index + 8}.png", truth)  # 10 comes after 9
         save_alphas(tmp_path / "alphas", data, lambda picture: picture.truth)
         result = evaluate(str(tmp_path / "alphas"), data, clips=tmp_path / "clips", only=["clip", "person"])
         assert [summary.dataset for summary in result.summaries] == ["person", "clip"]

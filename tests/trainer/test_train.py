@@ -264,6 +264,49 @@ class TestLossOfNumbers:
         assert torch.equal(kept["image"], steps[2])  # the step that broke, not the later one that was looked at
         assert not (tmp_path / "run" / "weights.safetensors").exists()
 
+    def test_of_the_gradient_alone(self, recipe, data_folder, tmp_path, monkeypatch):
+        """A loss may be a number where its slope is none."""
+        refine = OBJECTIVES["refine"]
+
+        def breaks(nets, batch, stage):
+            terms = refine(nets, batch, stage)
+            return {name: value + (value * 0).sqrt() for name, value in terms.items()}
+
+        monkeypatch.setitem(OBJECTIVES, "refine", breaks)
+        with pytest.raises(TrainerError, match="no longer a number"):
+            train(
+                replace(recipe, stages=(replace(recipe.stages[1], steps=1),)), data_folder, tmp_path / "run", device=CPU
+            )
+        assert not (tmp_path / "run" / "weights.safetensors").exists()
+
+
+class TestAverage:
+    def test_what_a_stage_has_trained_stays_its_average(self, recipe, data_folder, tmp_path):
+        """The next stage builds on it, and does not wipe it out by following weights that stand still."""
+        after = []
+
+        def keep(step):
+            if step.step == 1 and step.stage_index == 1:
+                after.append(load_model(tmp_path / "run")[0])
+
+        first, *_ = recipe.stages
+        rest = replace(first, name="refine", trains=("refinement",), steps=12)
+        train(
+            replace(recipe, stages=(first, rest)),
+            data_folder,
+            tmp_path / "run",
+            device=CPU,
+            report=keep,
+            report_every=1,
+        )
+        alone = replace(recipe, stages=(first,))
+        train(alone, data_folder, tmp_path / "alone", device=CPU)
+        kept, wanted = (load_model(tmp_path / name)[0].state_dict() for name in ("run", "alone"))
+        learnt = [name for name in wanted if name.startswith(tuple(first.trains))]
+        assert learnt
+        for name in learnt:
+            torch.testing.assert_close(kept[name], wanted[name], atol=1e-6, rtol=1e-5)
+
 
 class TestCheckpoint:
     @pytest.fixture

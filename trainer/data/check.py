@@ -250,7 +250,9 @@ def _load(path: Path) -> np.ndarray:
     # decoders fill what is missing of a cut-off file with grey, and say nothing
     if not _is_whole(data):
         raise _Unreadable(f"is cut off or no image ({len(data)} bytes)")
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    # a JPEG upright, as it is trained on; of others every channel counts
+    upright = cv2.IMREAD_ANYCOLOR if data[:2] == b"\xff\xd8" else cv2.IMREAD_UNCHANGED
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), upright)
     if image is None:
         raise _Unreadable("is not a readable image")
     return image

@@ -11,7 +11,6 @@ with interactions.json beside images/, and OUT/splits.json, which holds out ever
 from elsewhere stays.
 """
 
-import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Callable, Collection
@@ -23,6 +22,7 @@ import cv2
 import numpy as np
 from vmfm.trainer.data.coco_masks import decode
 from vmfm.trainer.data.cutouts import read_json, write_json
+from vmfm.trainer.data.held_out import is_held_out
 from vmfm.trainer.data.interactions import Box
 from vmfm.trainer.data.weak_objects import WeakConfig
 from vmfm.trainer.errors import TrainerError
@@ -35,7 +35,6 @@ FURNITURE = WeakConfig.skip_classes  # near people more often than used by them
 SMALLEST = 0.02  # of the photo: a box that the largest person must fill, else nobody in particular is shown
 TOUCH = 0.02  # of the person's height: a thing whose mask is nearer than this is in use
 NEAR = 0.1  # of the person's height: the same of boxes, which say less
-DEV_ONE_IN = 20
 WHOLE, PEOPLE, BOXES, EMPTY = "person_object_labelled", "person_labelled", "unlabelled", "backgrounds"
 LEFT_OUT = "left out"
 
@@ -231,11 +230,6 @@ def _record(out: Path, entries: dict[str, dict[str, Any]]) -> None:
         write_json(file, {"images": read_json(file).get("images", {}) | photos})
         parts = splits.setdefault(kind, {})
         for part in ("dev", "train"):
-            new = {name for name in photos if _held_out(name) == (part == "dev")}
+            new = {name for name in photos if is_held_out(name) == (part == "dev")}
             parts[part] = sorted(new.union(parts.get(part, ())))
     write_json(out / "splits.json", splits)
-
-
-def _held_out(name: str) -> bool:
-    """The same for the same name on every machine."""
-    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8]) % DEV_ONE_IN == 0

@@ -127,8 +127,10 @@ class Composer:
         other_alpha = crowd * alpha.roll(1, 0)
         behind = other_alpha * rgb.roll(1, 0) + (1 - other_alpha) * behind
         person = torch.maximum(person, (1 - alpha) * crowd * person.roll(1, 0))
+        person_unknown = torch.maximum(person_unknown, (1 - alpha) * crowd * person_unknown.roll(1, 0))
         depth = torch.where(alpha > 0.5, depth, torch.where(other_alpha > 0.5, 0.9 * depth.roll(1, 0), depth))
         points = torch.cat((points, points.roll(1, 0) * crowd.view(-1, 1, 1)), dim=1)
+        depth_known, sure = (known * (1 - crowd * (1 - known.roll(1, 0))) for known in (depth_known, sure))
         # what of the first is seen, and what of the one behind: both belong to the matte
         union = alpha + (1 - alpha) * other_alpha
         foreground = torch.where(

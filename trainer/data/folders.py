@@ -8,6 +8,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from vmfm.trainer.data import held_out
 from vmfm.trainer.data.interactions import Box, points_of, points_of_render, xywh
 from vmfm.trainer.data.samples import Grip, Sample
 from vmfm.trainer.errors import TrainerError
@@ -130,9 +131,9 @@ def unlabelled(folder: Path, name: str, entry: dict) -> Sample:
     )
 
 
-def backgrounds(folder: Path, name: str, _: dict) -> Sample:
+def backgrounds(folder: Path, name: str, entry: dict) -> Sample:
     """Pictures without people: to composite over, and to learn that nobody is there."""
-    image = read(next(folder.glob(f"{name}.*")))
+    image = read(entry["_file"])
     nothing = np.zeros(image.shape[:2], np.uint8)
     return Sample(name, rgb=image, alpha=nothing, person=nothing)
 
@@ -215,21 +216,19 @@ def _entries(kind: str, folder: Path, labels: Path | None, split: str) -> Iterat
         yield from _things(folder, labels, split)
         return
     if kind == "backgrounds":
-        for path in sorted((folder / "images" if (folder / "images").is_dir() else folder).iterdir()):
-            if path.suffix.lower() in {".jpg", ".png"} and not path.name.startswith("."):
-                yield path.stem, {}
+        yield from ((path.stem, {"_file": path}) for path in held_out.backgrounds(folder, split))
         return
     home = labels or folder
     known = _photos(home)
     split_file = home.parent / "splits.json"
-    held_out = {
+    dev = {
         name
         for group in (json.loads(split_file.read_text()).values() if split_file.exists() else ())
-        for name in group["dev"]
+        for name in group.get("dev", ())
     }
     suffix, where = ("webp", folder) if kind == "cutouts" else ("jpg", folder / "images")
     for path in sorted(where.glob(f"*.{suffix}")):
-        if (path.stem in held_out) == (split == "dev") and path.stem in known:
+        if (path.stem in dev) == (split == "dev") and path.stem in known:
             yield path.stem, known[path.stem]
 
 

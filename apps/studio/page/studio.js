@@ -184,13 +184,15 @@ $("choose-picture").onclick = () => $("picture").click();
 
 // Camera: the newest frame goes out when the picture of the one before has come back.
 
-let shotPending = false, shotAt = 0;
+let shotPending = false, shotAt = 0, cameraAsks = 0;
 for (const button of document.querySelectorAll("[data-act=camera]")) button.onclick = () => camera ? endCamera() : startCamera();
 
 async function startCamera() {
   quiet();
+  const ask = ++cameraAsks;  // of several, or of one that came too late, none may leave a camera on
+  let stream;
   try {
-    camera = await navigator.mediaDevices.getUserMedia(CAMERA);
+    stream = await navigator.mediaDevices.getUserMedia(CAMERA);
   } catch (error) {
     return tell({
       NotAllowedError: "The browser was not allowed the camera: allow it in the address bar, then try again.",
@@ -198,15 +200,17 @@ async function startCamera() {
       NotReadableError: "The camera is in use: close the other program that uses it, then try again.",
     }[error.name] ?? `The camera cannot be used: ${error.message}`);
   }
-  camera.getVideoTracks()[0].onended = () => { endCamera(); tell("The camera was unplugged or taken away."); };
   const video = document.createElement("video");
   video.muted = true;
-  video.srcObject = camera;
+  video.srcObject = stream;
   await video.play();
+  if (ask !== cameraAsks || socket.readyState !== WebSocket.OPEN) return stop(stream);
+  stream.getVideoTracks()[0].onended = () => { endCamera(); tell("The camera was unplugged or taken away."); };
+  camera = stream;
   shotPending = false;
   say({ do: "camera", on: true });
   setSource("camera");
-  sendShots(video, camera);
+  sendShots(video, stream);
 }
 
 function sendShots(video, stream) {
@@ -227,8 +231,13 @@ function sendShots(video, stream) {
 }
 
 function stopCamera() {
-  for (const track of camera?.getTracks() ?? []) track.stop();
+  cameraAsks++;
+  if (camera) stop(camera);
   camera = null;
+}
+
+function stop(stream) {
+  for (const track of stream.getTracks()) track.stop();
 }
 
 function endCamera() {
