@@ -53,5 +53,8 @@ def test_commands_have_the_options_that_pages_show(path):
             continue
         assert name in verbs, name
         command = typer.main.get_command(main._assemble([name])).commands[name]
+        if arguments and (own := getattr(command, "commands", {})):
+            assert arguments[0] in own, (name, arguments)
+            command = own[arguments[0]]
         known = {option for parameter in command.params for option in parameter.opts} | {"--help"}
         assert {word for word in arguments if re.match(r"--?[a-z]", word)} <= known, (name, arguments)
