@@ -86,8 +86,16 @@ def test_every_verb_exists():
     for verb, target in PROJECT["project"]["entry-points"]["vmfm.commands"].items():
         module, _, function = target.partition(":")
         file = ROOT.joinpath(*module.split(".")[1:]).with_suffix(".py")
-        names = {node.name for node in ast.parse(file.read_text(encoding="utf-8")).body if hasattr(node, "name")}
-        assert function in names, f"vmfm {verb} is {target}, which is not there"
+        body = ast.parse(file.read_text(encoding="utf-8")).body
+        functions = {node.name for node in body if isinstance(node, ast.FunctionDef)}
+        groups = {
+            name.id
+            for node in body
+            if isinstance(node, ast.Assign)
+            for name in node.targets
+            if isinstance(name, ast.Name)
+        }
+        assert function in functions | groups, f"vmfm {verb} is {target}, which is not there"
 
 
 def test_runtime_and_apps_work_without_torch():
@@ -150,5 +158,7 @@ def test_no_file_knows_the_machine_it_was_written_on():
             lines = file.read_text(encoding="utf-8").splitlines()
         except UnicodeDecodeError:
             continue
-        strays += [f"{file.relative_to(ROOT)}:{i}: {line}" for i, line in enumerate(lines, 1) if ABSOLUTE_PATH.search(line)]
+        strays += [
+            f"{file.relative_to(ROOT)}:{i}: {line}" for i, line in enumerate(lines, 1) if ABSOLUTE_PATH.search(line)
+        ]
     assert strays == []
