@@ -24,6 +24,7 @@ from typing import Any, Self
 
 import numpy as np
 from filelock import FileLock, Timeout
+from vmfm.apps.media.atomic import remove
 from vmfm.apps.media.errors import WriteError, write_errors
 from vmfm.apps.media.frames import Mark
 
@@ -65,7 +66,7 @@ class Checkpoints:
                 if self.anew:
                     self.segments = []
                 for left in self._files() if self.anew else folder.glob(f"[0-9]*{_UNFINISHED}"):
-                    shutil.rmtree(left) if left.is_dir() else left.unlink()
+                    remove(left)
                 _write_json(folder / _JOB, {"process": os.getpid(), "made of": wanted})
             except BaseException:
                 self._lock.release()

@@ -20,7 +20,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from vmfm.trainer.data import held_out
-from vmfm.trainer.data.folders import DEV_SCENES, UNKNOWN
+from vmfm.trainer.data.folders import UNKNOWN
 from vmfm.trainer.errors import TrainerError
 from vmfm.trainer.images import read, read_grey, read_mask
 
@@ -160,8 +160,7 @@ def _rendered_cases(data: Path, split: str) -> Iterator[Case]:
         raise TrainerError(f"{data}/rendered needs photos in {folder} to lay its people over")
     for file in files:
         name = file.name.removesuffix("_fg.webp")
-        scene = name[:-1]  # the last digit is the view
-        if scene.isdigit() and (int(scene) % DEV_SCENES == 1) == (split == "dev"):
+        if held_out.is_scene_of(split, name):
             yield Case("rendered", name, file.parent, partial(_load_rendered, file, _pick(name, backgrounds)))
 
 

@@ -29,13 +29,18 @@ def _partial_folder(folder: Path, process: int | None = None) -> Path:
     return _partial(folder / "frames" if folder.is_dir() else folder, process)
 
 
+def remove(path: Path) -> None:
+    """A file, or a folder with all that can be removed of it; nothing where there is none."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
 def sweep(path: Path, process: int) -> None:
     """Remove what a process that was killed has left of `path`."""
     for partial in {_partial(path, process), _partial_folder(path, process)}:
-        if partial.is_dir():
-            shutil.rmtree(partial, ignore_errors=True)
-        else:
-            partial.unlink(missing_ok=True)
+        remove(partial)
 
 
 @contextmanager

@@ -75,8 +75,6 @@ def _open(name: str, bundle: Bundle, nodes: tuple[Node, ...]) -> Backend:
         opener = getattr(importlib.import_module(entry.module), entry.opener)
     except ImportError as error:
         raise BackendError(f"backend {name!r} is not installed ({error}); {entry.install}") from error
-    except (
-        Exception
-    ) as error:  # of a broken installation: a library's library that is missing, versions that do not agree
+    except Exception as error:  # a broken installation: a library's own library is missing, versions do not agree
         raise BackendError(f"backend {name!r} cannot be loaded ({error!r}); {entry.install}") from error
     return opener(bundle, nodes)

@@ -92,15 +92,14 @@ class TestSets:
         assert np.unique(first.frame[BOTH == 0]).size <= 3  # one flat background, as far as JPEG goes
 
     def test_those_who_are_scored_stand_before_photos_that_nobody_learns_from(self, tmp_path):
-        folder = tmp_path / "real" / "backgrounds" / "images"
+        folder = tmp_path / "real" / "backgrounds"
         for number in range(40):
-            write(folder / f"photo {number} [1].jpg", np.full((8, 8, 3), 6 * number, np.uint8))
+            write(folder / "images" / f"photo {number} [1].jpg", np.full((8, 8, 3), 6 * number, np.uint8))
         for scene in (1, 11, 21):
             write(tmp_path / "rendered" / "train" / f"{scene:05}0_fg.webp", np.zeros((8, 8, 4), np.uint8))
             write(tmp_path / "rendered" / "train" / f"{scene:05}0_person.png", np.zeros((8, 8), np.uint8))
         write(tmp_path / "rendered" / "train" / "mine_fg.webp", np.zeros((8, 8, 4), np.uint8))
         shown = {case.load().frame[0, 0, 0] for case in list_cases(tmp_path)}
-        folder = tmp_path / "real" / "backgrounds"
         learnt, kept = (
             {sample.rgb[0, 0, 0] for sample in samples("backgrounds", folder, split=split)}
             for split in ("train", "dev")

@@ -283,24 +283,10 @@ class TestLossOfNumbers:
 class TestAverage:
     def test_what_a_stage_has_trained_stays_its_average(self, recipe, data_folder, tmp_path):
         """The next stage builds on it, and does not wipe it out by following weights that stand still."""
-        after = []
-
-        def keep(step):
-            if step.step == 1 and step.stage_index == 1:
-                after.append(load_model(tmp_path / "run")[0])
-
         first, *_ = recipe.stages
         rest = replace(first, name="refine", trains=("refinement",), steps=12)
-        train(
-            replace(recipe, stages=(first, rest)),
-            data_folder,
-            tmp_path / "run",
-            device=CPU,
-            report=keep,
-            report_every=1,
-        )
-        alone = replace(recipe, stages=(first,))
-        train(alone, data_folder, tmp_path / "alone", device=CPU)
+        for name, stages in (("run", (first, rest)), ("alone", (first,))):
+            train(replace(recipe, stages=stages), data_folder, tmp_path / name, device=CPU)
         kept, wanted = (load_model(tmp_path / name)[0].state_dict() for name in ("run", "alone"))
         learnt = [name for name in wanted if name.startswith(tuple(first.trains))]
         assert learnt

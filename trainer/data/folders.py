@@ -15,7 +15,6 @@ from vmfm.trainer.errors import TrainerError
 from vmfm.trainer.images import read, read_grey
 
 UNKNOWN = 128  # in a teacher's label
-DEV_SCENES = 10  # rendered scenes with seed % 10 == 1 are held out
 
 
 def border(mask: np.ndarray, px: int) -> np.ndarray:
@@ -243,7 +242,7 @@ def _photos(folder: Path) -> dict[str, dict]:
 
 def _scenes(folder: Path, split: str) -> Iterator[str]:
     for path in sorted(folder.glob("*.json")):
-        if path.stem.isdigit() and (int(path.stem) // 10 % DEV_SCENES == 1) == (split == "dev"):
+        if held_out.is_scene_of(split, path.stem):
             yield path.stem
 
 

@@ -3,6 +3,8 @@
 import hashlib
 from pathlib import Path
 
+from vmfm.trainer.render.scene import split_of
+
 PHOTOS, BACKGROUNDS = 20, 8  # of so many, one
 _SUFFIXES = {".jpg", ".png"}
 
@@ -10,6 +12,11 @@ _SUFFIXES = {".jpg", ".png"}
 def is_held_out(name: str, one_in: int = PHOTOS) -> bool:
     """name: of a picture, without suffix."""
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8]) % one_in == 0
+
+
+def is_scene_of(split: str, name: str) -> bool:
+    """Whether a render is in "dev" or "train". name: NNNNNV, the scene's seed and a digit for the view; others are in none."""
+    return name.isdigit() and split_of(int(name) // 10) == split
 
 
 def backgrounds(folder: Path, split: str) -> list[Path]:
