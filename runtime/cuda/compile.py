@@ -18,6 +18,12 @@ from vmfm.runtime.errors import BackendError
 
 SOURCE = Path(__file__).with_name("kernels.cu")
 _INSTALL = "pip install nvidia-cuda-nvrtc"
+_NAME = re.compile(r"libnvrtc(?:-(?!builtins)\w+)?\.so\.(?P<linux>\d+(?:\.\d+)?)|nvrtc64_(?P<windows>\d+)_0\.dll")
+_SYSTEMS_OWN = (
+    ("nvrtc64_130_0.dll", "nvrtc64_120_0.dll")
+    if sys.platform == "win32"
+    else ("libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so")
+)
 
 
 def kernels_for(capability: tuple[int, int], *, half: bool = True) -> bytes:
@@ -111,19 +117,45 @@ class Nvrtc:
 def load_nvrtc() -> Nvrtc:
     """NVRTC from its wheel, or else from the system. Raises BackendError where there is none."""
     failures = []
-    for name in [*map(str, _wheels()), "libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so"]:
+    for name in [*map(str, installed_nvrtcs([*_nvidia_wheels(), *map(Path, sys.path)])), *_SYSTEMS_OWN]:
         try:
-            return Nvrtc(ctypes.CDLL(name))
+            return Nvrtc(_open(name))
         except OSError as error:
             failures.append(str(error))
     raise BackendError(f"NVRTC, which compiles VMFM's GPU kernels, is not installed ({failures[0]}); {_INSTALL}")
 
 
-def _wheels() -> list[Path]:
-    """The libraries that pip has installed, the newest first: nvidia/cu13/lib, nvidia/cuda_nvrtc/lib and so on."""
+def installed_nvrtcs(folders: list[Path]) -> list[Path]:
+    """The libraries that pip has put into folders of packages, by their names on Linux and Windows, the newest first.
+
+    In nvidia they lie in cu13/lib or cuda_nvrtc/lib, on Windows in cu13/bin/x86_64 or cuda_nvrtc/bin; torch has lib.
+    """
+    places = "*/lib", "*/bin", "*/bin/x86_64"
+    found = [
+        (file, match)
+        for folder in folders
+        for place in places
+        for file in folder.glob(f"{place}/*nvrtc*")
+        if (match := _NAME.fullmatch(file.name))
+    ]
+    return [file for file, match in sorted(found, key=lambda pair: _version(pair[1]), reverse=True)]
+
+
+def _version(name: re.Match[str]) -> tuple[int, int]:
+    """13 and 0 of libnvrtc.so.13 and nvrtc64_130_0.dll, 12 and 9 of libnvrtc-1a2b.so.12.9."""
+    if windows := name["windows"]:
+        return int(windows[:-1]), int(windows[-1])
+    major, _, minor = name["linux"].partition(".")
+    return int(major), int(minor or 0)
+
+
+def _nvidia_wheels() -> list[Path]:
     spec = importlib.util.find_spec("nvidia")
-    folders = map(Path, spec.submodule_search_locations or []) if spec else []
-    found = [file for folder in folders for file in folder.glob("*/lib/libnvrtc.so.*")]
-    found += [file for folder in map(Path, sys.path) for file in folder.glob("torch/lib/libnvrtc*.so*")]
-    plain = [file for file in found if re.fullmatch(r"libnvrtc(-\w+)?\.so\.\d+(\.\d+)?", file.name)]
-    return sorted(plain, key=lambda file: [int(part) for part in re.findall(r"\d+", file.suffix)], reverse=True)
+    return [Path(folder) for folder in spec.submodule_search_locations or []] if spec else []
+
+
+def _open(name: str) -> ctypes.CDLL:
+    """Loads a library by path or name; on Windows what it loads later has to be found beside it, too."""
+    if sys.platform == "win32" and Path(name).is_absolute():
+        os.add_dll_directory(str(Path(name).parent))
+    return ctypes.CDLL(name)

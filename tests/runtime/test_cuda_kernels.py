@@ -9,7 +9,7 @@ import pytest
 from vmfm.runtime.backends.base import SlotShape
 from vmfm.runtime.blur import blur_background
 from vmfm.runtime.composite import composite
-from vmfm.runtime.cuda.compile import kernels_for
+from vmfm.runtime.cuda.compile import installed_nvrtcs, kernels_for
 from vmfm.runtime.cuda.launch import Kernels, geometry, signatures
 from vmfm.runtime.cuda.layouts import memory_layout, scratch_layout, tensor_layout
 from vmfm.runtime.cuda.nv12 import BT601, BT709, Coding, nv12_to_rgb, rgb_to_nv12
@@ -268,3 +268,26 @@ def test_a_launch_with_too_few_arguments_is_refused(kernels: Kernels) -> None:
         kernels.prepare("settle", (1,), 0)
     assert geometry((1000,), None) == ((4, 1, 1), (256, 1, 1))
     assert geometry((CHOOSE_THREADS,), (CHOOSE_THREADS, 1, 1)) == ((1, 1, 1), (CHOOSE_THREADS, 1, 1))
+
+
+def test_finds_the_compiler_by_the_names_it_has_on_each_system_newest_first(tmp_path: Path) -> None:
+    """The files of the wheels nvidia-cuda-nvrtc, nvidia-cuda-nvrtc-cu12 and torch, whose neighbours are no compilers."""
+    newest_first = [
+        "nvidia/cu14/lib/libnvrtc.so.14",
+        "nvidia/cu13/bin/x86_64/nvrtc64_130_0.dll",
+        "torch/lib/libnvrtc-672ee683.so.12.9",
+        "nvidia/cuda_nvrtc/bin/nvrtc64_120_0.dll",
+        "torch/lib/nvrtc64_112_0.dll",
+    ]
+    neighbours = [
+        "nvidia/cu13/bin/x86_64/nvrtc-builtins64_135.dll",
+        "nvidia/cuda_nvrtc/bin/nvrtc-builtins64_129.dll",
+        "nvidia/cuda_nvrtc/bin/nvrtc64_120_0.alt.dll",
+        "torch/lib/libnvrtc-builtins.so.13.5",
+        "torch/lib/libnvrtc-builtins-07fb3db5.so.12.9",
+    ]
+    for name in newest_first[::-1] + neighbours:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    found = installed_nvrtcs([tmp_path, tmp_path / "nvidia"])
+    assert [file.relative_to(tmp_path).as_posix() for file in found] == newest_first
