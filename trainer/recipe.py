@@ -51,7 +51,22 @@ class Recipe:
 
 
 def load_recipe(name_or_path: str) -> Recipe:
-    """A shipped recipe by name ("lite", "full", "paper", "smoke") or a TOML file. Raises TrainerError saying what is wrong."""
+    """A shipped recipe by name ("lite", "full", "paper", "smoke") or a TOML file. Raises TrainerError saying what is wrong.
+
+    `sources_of = "lite"` in place of [[source]] tables takes those of that recipe.
+    """
+    values = _read(name_or_path)
+    try:
+        if lender := values.pop("sources_of", None):
+            if "source" in values:
+                raise TrainerError(f"it has [[source]] tables and sources_of = {lender!r}; wanted one or the other")
+            values["source"] = _read(lender).get("source")
+        return _recipe(Path(name_or_path).stem, values)
+    except TrainerError as error:
+        raise TrainerError(f"the recipe {name_or_path}: {error}; see trainer/recipes for models") from error
+
+
+def _read(name_or_path: str) -> dict[str, Any]:
     shipped = resources.files("vmfm.trainer") / "recipes"
     path = Path(name_or_path)
     if not path.suffix:
@@ -64,13 +79,9 @@ def load_recipe(name_or_path: str) -> Recipe:
     else:
         raise TrainerError(f"there is no recipe file {path}")
     try:
-        values = tomllib.loads(text)
+        return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise TrainerError(f"the recipe {name_or_path} is no valid TOML: {error}") from error
-    try:
-        return _recipe(path.stem, values)
-    except TrainerError as error:
-        raise TrainerError(f"the recipe {name_or_path}: {error}; see trainer/recipes for models") from error
 
 
 def _recipe(name: str, values: dict[str, Any]) -> Recipe:

@@ -390,6 +390,11 @@ MISTAKES = {
     "unknown kind": (mistaken('kind = "rendered"', 'kind = "painted"'), "kind 'painted'"),
     "unknown kind of a stage": (mistaken('kinds = ["rendered"]', 'kinds = ["painted"]'), "kinds .*painted"),
     "no share": (mistaken('kind = "rendered"', 'kind = "rendered"\nshare = 0'), "share 0"),
+    "two lots of sources": (mistaken("side_px", 'sources_of = "lite"\nside_px'), "source.* and sources_of = 'lite'"),
+    "no such lender": (
+        mistaken("side_px", 'sources_of = "fool"\nside_px').partition("[[source]]")[0],
+        "no recipe 'fool'",
+    ),
     "no TOML": (mistaken("steps = 4", "steps = = 4"), "no valid TOML: .*line"),
 }
 
@@ -408,6 +413,11 @@ class TestRecipe:
             load_recipe("fool")
         with pytest.raises(TrainerError, match="no recipe file"):
             load_recipe(str(tmp_path / "none.toml"))
+
+    def test_takes_the_sources_of_another_one(self, tmp_path):
+        path = tmp_path / "mine.toml"
+        path.write_text('sources_of = "lite"\n' + RECIPE[: RECIPE.index("[[source]]")])
+        assert load_recipe(str(path)).sources == load_recipe("lite").sources
 
     @pytest.mark.parametrize("name", ["lite", "full", "paper", "smoke"])
     def test_what_is_shipped_is_sound(self, name):
