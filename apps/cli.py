@@ -7,7 +7,9 @@ import typer
 
 _Details = Literal["fast", "balanced", "fine"]  # those of vmfm.runtime, which is imported when a verb runs
 _Bundle = Annotated[str, typer.Option(help="lite (any CPU), full (the paper's size), or the folder of a bundle.")]
-_Backend = Annotated[str, typer.Option(help="What runs the nets: auto takes the best that works here.")]
+_Backend = Annotated[
+    str, typer.Option(help="What runs the nets: tensorrt, torch, cpu or cpu-f32; auto takes the best that works here.")
+]
 _Detail = Annotated[
     _Details,
     typer.Option(help="At how many pixels the nets look: fast takes a third of fine's time."),

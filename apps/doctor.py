@@ -16,6 +16,7 @@ from vmfm.runtime.errors import VmfmError
 from vmfm.runtime.gpus import find_gpus
 from vmfm.runtime.graph import NETS
 
+_AGAIN = "in the folder that VMFM was installed from: pip install --force-reinstall --no-deps ."
 OLDEST_DRIVER_CUDA = (13, 0)  # of the wheels that the extras install; release 580
 # What a codec is needed for, by its name in FFmpeg and whether it reads or writes.
 CODECS = {
@@ -78,12 +79,12 @@ def tell(findings: list[Finding], console: Console) -> None:
 def _bundles() -> Iterator[Finding]:
     names = shipped_bundles()
     if not names:
-        yield Finding("bundle lite", False, "none came with this installation", "pip install --force-reinstall vmfm")
+        yield Finding("bundle lite", False, "none came with this installation", _AGAIN)
     for name in names:
         try:
             bundle = Bundle.open(name)
         except VmfmError as error:
-            yield Finding(f"bundle {name}", False, str(error), "pip install --force-reinstall vmfm")
+            yield Finding(f"bundle {name}", False, str(error), _AGAIN)
         else:
             yield Finding(f"bundle {name}", True, f"{len(bundle.nets)} nets, whole; up to {bundle.pixel_budget} pixels")
 
@@ -102,7 +103,8 @@ def _backends() -> Iterator[Finding]:
 
 
 def _any_bundle() -> Bundle | None:
-    for name in shipped_bundles():
+    """The default one, or another where that is damaged."""
+    for name in sorted(shipped_bundles(), key=lambda name: name != "lite"):
         try:
             return Bundle.open(name)
         except VmfmError:

@@ -52,7 +52,9 @@ def _row(parameter: inspect.Parameter) -> str:
 def _names(parameter: inspect.Parameter, told: OptionInfo) -> list[str]:
     """What an option is called, the shortest first. The first of the names that are given stands where a default can."""
     given = [name for name in (told.default, *(told.param_decls or ())) if isinstance(name, str)]
-    return sorted(given, key=len) or [f"--{parameter.name.strip('_').replace('_', '-')}"]
+    plain = parameter.name.strip("_").replace("_", "-")
+    switch = parameter.default is True  # what is on can be switched off
+    return sorted(given, key=len) or [f"--{plain}", *([f"--no-{plain}"] if switch else [])]
 
 
 def _default(parameter: inspect.Parameter, kind: Any, told: Any) -> Iterator[str]:

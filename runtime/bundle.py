@@ -177,14 +177,17 @@ def write_bundle(
         contents[INT8] = json.dumps(ranges, indent=1).encode()
         manifest["int8"] = {"file": INT8, "sha256": hashlib.sha256(contents[INT8]).hexdigest()}
     manifest["seal"] = _seal(manifest)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as scratch:
-        fresh = Path(scratch) / "new"
-        fresh.mkdir()
-        for file, content in contents.items():
-            (fresh / file).write_bytes(content)
-        (fresh / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
-        _move_into_place(fresh, path, Path(scratch) / "old")
+    contents[MANIFEST] = (json.dumps(manifest, indent=2) + "\n").encode()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as scratch:
+            fresh = Path(scratch) / "new"
+            fresh.mkdir()
+            for file, content in contents.items():
+                (fresh / file).write_bytes(content)
+            _move_into_place(fresh, path, Path(scratch) / "old")
+    except OSError as error:
+        raise BundleError(f"cannot write the bundle {path} ({error.strerror}); choose another folder") from error
     return Bundle.open(path.resolve())
 
 

@@ -17,7 +17,7 @@ def evaluate(
     split: Annotated[str, typer.Option(help="dev or train.")] = "dev",
     clips: Annotated[Path | None, typer.Option(help="Folder of NAME.mp4 with NAME_alpha.mkv.", exists=True)] = None,
     only: Annotated[list[str] | None, typer.Option(help="Keep this set; may be repeated.")] = None,
-    backend: Annotated[str, typer.Option(help="auto, cpu, ...")] = "auto",
+    backend: Annotated[str, typer.Option(help="auto, tensorrt, torch, cpu or cpu-f32.")] = "auto",
     output: Annotated[str, typer.Option(help="complementary, or one branch alone: s or d.")] = "complementary",
     refinement: Annotated[bool, typer.Option(help="Run the refinement net.")] = True,
     temporal: Annotated[bool, typer.Option(help="Smooth clips over time, as users see them.")] = True,

@@ -19,10 +19,11 @@ from vmfm.trainer.errors import TrainerError
 def joined(device: str | None = None) -> Iterator[torch.device]:
     """The device that this process is to train on; inside, the processes of one torchrun know each other.
 
-    device: cpu, cuda or cuda:N; by default a GPU if there is one. Raises TrainerError where a process has no GPU of its own.
+    device: cpu, cuda or cuda:N; by default a GPU if there is one. Raises TrainerError where there is none such, or a process has no GPU of its own.
     """
-    chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    alone = int(os.environ.get("WORLD_SIZE", "1")) == 1
+    chosen = _device(device or ("cuda" if torch.cuda.is_available() else "cpu"), try_it=alone)
+    if alone:
         yield chosen
         return
     if chosen.type == "cuda":
@@ -35,6 +36,17 @@ def joined(device: str | None = None) -> Iterator[torch.device]:
     yield chosen
     # not after an error: to take leave, NCCL waits for the others, who wait for what this process no longer sends
     dist.destroy_process_group()
+
+
+def _device(name: str, *, try_it: bool) -> torch.device:
+    try:
+        device = torch.device(name)
+        if try_it:
+            torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:  # torch asserts that it was built for the device
+        reason = str(error).partition("\n")[0]
+        raise TrainerError(f"no device {name!r} to train on: wanted cpu, cuda or cuda:N ({reason})") from error
+    return device
 
 
 def rank() -> int:

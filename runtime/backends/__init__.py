@@ -25,7 +25,7 @@ BACKENDS: dict[str, Entry] = {
     "tensorrt": Entry(
         "vmfm.runtime.backends.tensorrt_backend",
         "TensorRTBackend",
-        "pip install 'vmfm[rtx]' (GeForce RTX) or 'vmfm[tensorrt]'",
+        "pip install 'vmfm[rtx,cuda]' (GeForce RTX) or 'vmfm[tensorrt,cuda]'",
         uses_gpu=True,
     ),
     "torch": Entry(

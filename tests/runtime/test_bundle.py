@@ -49,6 +49,14 @@ def test_other_format_version_says_both_versions(fresh_bundle: MakeBundle) -> No
         Bundle.open(path)
 
 
+def test_a_place_that_cannot_be_written_is_named(tiny_models: dict[str, bytes], tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(BundleError, match=r"cannot write the bundle .*file.mine"):
+        write_bundle(
+            tmp_path / "file" / "mine", tiny_models, name="m", pixel_budget=4096, patches=1, trained={}, scores={}
+        )
+
+
 def test_unknown_bundle_says_what_there_is(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="no bundle 'nosuch'"):
         Bundle.open("nosuch")
@@ -91,7 +99,9 @@ def test_net_sizes_of_common_frames(frame: tuple[int, int], sizes: list[tuple[in
     assert sized(262144).net_size(*frame) == sizes[-1]
 
 
-@given(st.integers(1, 8000), st.integers(1, 8000), st.sampled_from([1024, 4096, 262144]), st.sampled_from(list(DETAILS)))
+@given(
+    st.integers(1, 8000), st.integers(1, 8000), st.sampled_from([1024, 4096, 262144]), st.sampled_from(list(DETAILS))
+)
 def test_net_size_law(height: int, width: int, whole: int, detail: Detail) -> None:
     h, w = sized(whole).net_size(height, width, detail)
     budget = whole * DETAILS[detail]

@@ -178,6 +178,12 @@ def test_a_batch_that_cannot_be_shared(recipe_file, data_folder, tmp_path, monke
         training.train(load_recipe(str(recipe_file)), data_folder, tmp_path / "run", device=CPU)
 
 
+@pytest.mark.parametrize("device", ["gpu", "cuda:99"])
+def test_a_device_that_is_not_there_is_named(device):
+    with pytest.raises(TrainerError, match=f"no device '{device}' to train on: wanted cpu"), processes.joined(device):
+        pass
+
+
 def test_more_processes_than_gpus(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "8")
     monkeypatch.setenv("LOCAL_RANK", "7")
