@@ -53,11 +53,16 @@ def _text(bundle: Bundle, text: Path | None) -> str:
 
 
 def _training(bundle: Bundle) -> str:
-    facts = bundle.trained
-    told = [f"recipe `{facts['recipe']}`"] if "recipe" in facts else []
-    told += [f"{facts['pictures']:,} pictures seen"] if "pictures" in facts else []
-    told += [f"stages {', '.join(facts['stages'])}"] if facts.get("stages") else []
-    return "; ".join(told).capitalize() or "Not on record"
+    """The trainings that made it, the last one first: each began from the weights of the next."""
+    runs, facts = [], bundle.trained
+    while facts:
+        told = [f"recipe `{facts['recipe']}`"] if "recipe" in facts else []
+        told += [f"{facts['pictures']:,} pictures seen"] if "pictures" in facts else []
+        told += [f"stages {', '.join(facts['stages'])}"] if facts.get("stages") else []
+        runs.append("; ".join(told))
+        facts = facts.get("start", {})
+    text = ". It began from weights of: ".join(filter(None, runs)) or "not on record"
+    return text[0].upper() + text[1:]
 
 
 def _scores(bundle: Bundle) -> str:

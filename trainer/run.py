@@ -44,14 +44,16 @@ class Run:
         share_batch_norms(self.nets)
         self.average = deepcopy(self.model).eval().requires_grad_(False)
         self.stage_index, self.step, self.pictures = 0, 0, 0  # steps of the present stage, pictures of the whole run
+        self.before: dict[str, Any] = {}  # how the weights that it began from were trained
         self.turns: list[Turn] = []
         self.optimizer_states: list[dict[str, Any]] = []
 
     @classmethod
     def begun(cls, recipe: Recipe, out: Path, device: torch.device) -> Self:
         """From the recipe's `start`, or from the ImageNet encoder."""
+        before: dict[str, Any] = {}
         if recipe.start:
-            model, _ = load_model(recipe.start)
+            model, before = load_model(recipe.start)
             if model.config != recipe.net:
                 fresh = VMFM(recipe.net, pretrained=True)
                 _adopt(fresh, model)
@@ -59,6 +61,7 @@ class Run:
         else:
             model = VMFM(recipe.net, pretrained=recipe.net.name != "tiny")
         run = cls(recipe, out, device, model)
+        run.before = before
         processes.alike(run.nets)
         processes.alike(run.average)
         return run
@@ -71,6 +74,7 @@ class Run:
         load_unique_state(run.model, state["model"], str(out))
         load_unique_state(run.average, state["average"], str(out))
         run.stage_index, run.step, run.pictures = state["stage"], state["step"], state["pictures"]
+        run.before = state["before"]
         run.nets.discriminator.load_state_dict(state["discriminator"])
         run.optimizer_states = state["optimizers"]
         return run
@@ -141,6 +145,8 @@ class Run:
             "stages_done": self.stage_index,
             "stages": [stage.name for stage in self.recipe.stages[: self.stage_index + (self.step > 0)]],  # those begun
         }
+        if self.before:
+            trained["start"] = self.before
         save_weights(self.out, self.average, trained)
         save_state(
             self.out,
@@ -152,6 +158,7 @@ class Run:
                 "stage": self.stage_index,
                 "step": self.step,
                 "pictures": self.pictures,
+                "before": self.before,
             },
         )
 

@@ -181,7 +181,9 @@ def test_profiles_take_every_usual_frame(tiny: Bundle) -> None:
     for node in NETS[:1]:
         profiles = profiles_of(tiny, node, (89,))
         assert profiles[0].low == profiles[0].high == tiny.net_size(720, 1280)
-        for frame, detail in product(((480, 640), (1080, 1920), (1920, 1080), (500, 500), (800, 2000), (1, 1)), DETAILS):
+        for frame, detail in product(
+            ((480, 640), (1080, 1920), (1920, 1080), (500, 500), (800, 2000), (1, 1)), DETAILS
+        ):
             assert any(profile.covers(tiny.net_size(*frame, detail)) for profile in profiles)
         assert len(profiles_of(tiny, node, (75,))) == 1
 

@@ -28,6 +28,13 @@ def test_figures_come_from_the_manifest():
     assert "Not scored yet." in card(replace(bundle, scores={}))
 
 
+def test_tells_every_training_that_the_weights_come_from():
+    trained = {"recipe": "b", "pictures": 40, "start": {"recipe": "a", "pictures": 1_200}}
+    told = card(replace(Bundle.open("lite"), trained=trained))
+    assert "Recipe `b`; 40 pictures seen. It began from weights of: recipe `a`; 1,200 pictures seen. Enc" in told
+    assert "Not on record. " in card(replace(Bundle.open("lite"), trained={}))
+
+
 def test_a_bundle_of_somebody_else_needs_a_text(tmp_path):
     stranger = replace(Bundle.open("lite"), path=tmp_path)
     with pytest.raises(ExportError, match="--text"):

@@ -60,7 +60,9 @@ def test_kernels_are_stored_as_fp16_and_sizes_are_free(exported, node):
 
 
 def test_the_same_weights_give_the_same_files(exported, tiny_model, tmp_path):
-    again = export_model(tiny_model, tmp_path / "again", name="tiny", trained={"steps": 7}, scores={"set": {"sad": 1.5}})
+    again = export_model(
+        tiny_model, tmp_path / "again", name="tiny", trained={"steps": 7}, scores={"set": {"sad": 1.5}}
+    )
     first, second = exported.bundle.path, again.bundle.path
     assert {f.name: f.read_bytes() for f in first.iterdir()} == {f.name: f.read_bytes() for f in second.iterdir()}
 

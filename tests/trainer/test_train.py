@@ -182,12 +182,15 @@ class TestStart:
     def test_nets_of_the_same_shape_are_taken_over(self, recipe, data_folder, tmp_path):
         torch.manual_seed(5)
         wider = VMFM(replace(TINY, foreground_width=8))
-        start = save_weights(tmp_path / "start", wider, {})
+        start = save_weights(tmp_path / "start", wider, {"recipe": "first", "pictures": 7})
         chosen = replace(recipe, start=str(start), stages=recipe.stages[1:])
         train(chosen, data_folder, tmp_path / "run", device=CPU)
         got, given = weights_of(tmp_path / "run"), unique_state(wider)
         assert torch.equal(got["depth.head.weight"], given["depth.head.weight"])
         assert got["foreground_s.decoder.4.weight"].shape != given["foreground_s.decoder.4.weight"].shape
+        assert load_model(tmp_path / "run")[1]["start"] == {"recipe": "first", "pictures": 7}
+        train(chosen, data_folder, tmp_path / "run", device=CPU, resume=True)
+        assert load_model(tmp_path / "run")[1]["start"] == {"recipe": "first", "pictures": 7}
 
 
 class TestLogs:
