@@ -115,11 +115,12 @@ def _missing(module: str, arguments: Sequence[str]) -> str:
 
 
 def _extra_with(package: str) -> str | None:
-    for requirement in requires("vmfm") or ():
+    """The first extra that brings a package; None where no extra does, or the base installation should have."""
+    for requirement in requires("vmfm") or ():  # those of the base come first
         name = re.match(r"[\w.-]+", requirement)
         extra = re.search(r"extra == ['\"]([\w-]+)['\"]", requirement)
-        if name and extra and extra[1] != "dev" and _squash(name[0]).startswith(_squash(package)):
-            return extra[1]
+        if name and _squash(name[0]).startswith(_squash(package)) and not (extra and extra[1] == "dev"):
+            return extra[1] if extra else None
     return None
 
 
