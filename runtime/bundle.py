@@ -24,6 +24,7 @@ INT8 = "int8.json"
 SHIPPED = Path(__file__).parent / "bundles"
 NET_MULTIPLE_PX = 32
 MOST_NET_PIXELS = 2**24  # 4096 x 4096
+MOST_PATCHES = 4096  # of a frame
 
 Detail = Literal["fast", "balanced", "fine"]
 DETAILS: dict[Detail, float] = {"fast": 1 / 3, "balanced": 9 / 16, "fine": 1}  # their share of the pixel budget
@@ -77,11 +78,11 @@ class Bundle:
                 dict(manifest["scores"]),
                 _read_ranges(path, manifest["int8"]) if "int8" in manifest else {},
             )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            bundle._verify()
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
             raise BundleError(
                 f"{path / MANIFEST} is damaged ({error!r}); export or install the bundle again"
             ) from error
-        bundle._verify()
         return bundle
 
     def net_path(self, net: str) -> Path:
@@ -102,7 +103,7 @@ class Bundle:
     def _verify(self) -> None:
         if self.patch_px != PATCH_PX:
             raise BundleError(f"{self.path} has patches of {self.patch_px} px, this release needs {PATCH_PX}")
-        if not NET_MULTIPLE_PX**2 <= self.pixel_budget <= MOST_NET_PIXELS or not 1 <= self.patches <= MOST_NET_PIXELS:
+        if not NET_MULTIPLE_PX**2 <= self.pixel_budget <= MOST_NET_PIXELS or not 1 <= self.patches <= MOST_PATCHES:
             raise BundleError(
                 f"{self.path} has a pixel budget of {self.pixel_budget} and {self.patches} patches, which cannot work"
             )
@@ -234,7 +235,7 @@ def _read_manifest(path: Path) -> dict[str, Any]:
         manifest = json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise BundleError(f"cannot read {file} ({error.strerror})") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BundleError(f"{file} is damaged (not JSON: {error}); export or install the bundle again") from error
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise BundleError(f"{file} is not the manifest of a VMFM bundle")
@@ -274,7 +275,13 @@ def _inside(file: str) -> str:
 
 def _read_ranges(path: Path, entry: Mapping[str, Any]) -> dict[str, Ranges]:
     content = json.loads(_read_verified(path / _inside(str(entry["file"])), str(entry["sha256"])))
-    return {net: {name: (low, high) for name, (low, high) in ranges.items()} for net, ranges in content.items()}
+    return {net: {name: _range(*bounds) for name, bounds in ranges.items()} for net, ranges in content.items()}
+
+
+def _range(low: float, high: float) -> tuple[float, float]:
+    if not (math.isfinite(low) and math.isfinite(high) and low <= high):
+        raise ValueError(f"a range from {low} to {high}")
+    return low, high
 
 
 def _net_spec(name: str, entry: Mapping[str, Any]) -> NetSpec:

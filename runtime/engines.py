@@ -11,13 +11,13 @@ import math
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
 from filelock import FileLock
-from vmfm.runtime.bundle import DETAILS, NET_MULTIPLE_PX, Bundle
+from vmfm.runtime.bundle import DETAILS, MOST_PATCHES, NET_MULTIPLE_PX, Bundle
 from vmfm.runtime.cuda.compile import cache_folder
 from vmfm.runtime.errors import BackendError
 from vmfm.runtime.graph import PATCH_PX, TENSORS, Node
@@ -25,8 +25,7 @@ from vmfm.runtime.graph import PATCH_PX, TENSORS, Node
 RECIPE = "fp16-2"  # how engines are made of ONNX files: changes with every change of that
 TORCH2TRT_RECIPE = "torch2trt-1"  # how `vmfm build --converter torch2trt` makes them
 STANDARD_FRAMES = ((720, 1280), (1280, 720), (720, 720))  # (H, W): their net sizes get kernels of their own
-WIDEST_ASPECT = 3  # of the frames that engines take, either way
-MOST_PATCHES = 4096
+WIDEST_ASPECT = 4  # of the frames that engines take, either way: 32:9 screens, too
 OLDEST_STATIC = 80  # compute capability
 
 
@@ -52,7 +51,7 @@ def profiles_of(bundle: Bundle, node: Node, capabilities: Sequence[int], recipe:
         size = (bundle.patches,) if "patches" in node.reads else bundle.net_size(*STANDARD_FRAMES[0])
         return (Profile(size, size, size),)
     if "patches" in node.reads:
-        return (Profile((1,), (bundle.patches,), (max(MOST_PATCHES, bundle.patches),)),)
+        return (Profile((1,), (bundle.patches,), (MOST_PATCHES,)),)
     usual = [bundle.net_size(*frame) for frame in STANDARD_FRAMES]
     exact = list(dict.fromkeys([*usual, *(bundle.net_size(*STANDARD_FRAMES[0], detail) for detail in DETAILS)]))
     longest = int(math.sqrt(bundle.pixel_budget * WIDEST_ASPECT)) // NET_MULTIPLE_PX * NET_MULTIPLE_PX
@@ -163,6 +162,11 @@ class EngineCache:
             ) from error
         return file
 
+    def forget(self, key: EngineKey) -> None:
+        """Makes an engine that turned out to be no good count as not built, where the folder may be written."""
+        with suppress(OSError):
+            self._sidecar(key).unlink(missing_ok=True)
+
     def find(self, bundle: Bundle, node: Node, flavor: str, version: str, capability: int, device: str) -> EngineKey:
         """The key of an engine here that serves a GPU: by itself, or among others. Raises BackendError."""
         reasons = ["not built yet"]
@@ -214,6 +218,7 @@ def write_whole(file: Path, content: bytes) -> None:
     try:
         with os.fdopen(handle, "wb") as stream:
             stream.write(content)
+        os.chmod(scratch, 0o644)  # root may build what others run
         os.replace(scratch, file)
     except BaseException:
         Path(scratch).unlink(missing_ok=True)

@@ -107,7 +107,11 @@ class MattingStream:
         self._takes_background = BACKGROUND in inputs(graph)
         self._backend = open_backend(backend, self.bundle, graph)
         self._schedule = plan(graph, one_lane=one_lane or self._backend.one_lane)
-        self._backend.start(self._schedule)
+        try:
+            self._backend.start(self._schedule)
+        except BaseException:
+            self._backend.close()
+            raise
         self._free: list[Any] = [None] * slots  # slots are opened when first used, and again for another frame size
         self._in_flight: deque[tuple[Any, np.ndarray]] = deque()
         self._latest: Any = None  # the slot of the frame that was collected last
@@ -178,9 +182,15 @@ class MattingStream:
             raise StreamError(f"all {self.slots} slots are in flight: collect a matte before submitting another frame")
         slot = self._slot_for(frame.shape[:2])
         new = None if background is slot.background else background
-        self._backend.put_frame(slot, frame, first=self._first, background=new)
-        slot.background = background
-        self._backend.issue(slot, self._schedule.steps)
+        try:
+            self._backend.put_frame(slot, frame, first=self._first, background=new)
+            slot.background = background
+            self._backend.issue(slot, self._schedule.steps)
+        except BaseException:  # a Ctrl-C, say: devices keep their own failures for collect()
+            self.reset()
+            slot.background = None
+            self._free.append(slot)
+            raise
         self._in_flight.append((slot, frame))
         self._first = False
 

@@ -21,9 +21,9 @@ from vmfm.apps.studio.player import Player
 from vmfm.apps.studio.uploads import LIMIT_BYTES, Role
 from vmfm.apps.studio.views import VIEWS
 from vmfm.runtime import Bundle, MattingStream, VmfmError
+from vmfm.runtime.bundle import MOST_PATCHES
 
 UPLOADED = "uploaded"  # what the page calls the background that it handed in
-MOST_PATCHES = 4096
 
 
 class Tab:

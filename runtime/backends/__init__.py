@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from vmfm.runtime.backends.base import Backend
 from vmfm.runtime.bundle import Bundle
-from vmfm.runtime.errors import BackendError
+from vmfm.runtime.errors import BackendError, VmfmError
 from vmfm.runtime.gpus import Gpus, find_gpus
 from vmfm.runtime.graph import Node
 
@@ -77,4 +77,9 @@ def _open(name: str, bundle: Bundle, nodes: tuple[Node, ...]) -> Backend:
         raise BackendError(f"backend {name!r} is not installed ({error}); {entry.install}") from error
     except Exception as error:  # a broken installation: a library's own library is missing, versions do not agree
         raise BackendError(f"backend {name!r} cannot be loaded ({error!r}); {entry.install}") from error
-    return opener(bundle, nodes)
+    try:
+        return opener(bundle, nodes)
+    except VmfmError:
+        raise
+    except Exception as error:  # a library of another version than ours knows, or one that is broken
+        raise BackendError(f"backend {name!r} cannot be opened ({error!r}); {entry.install}") from error

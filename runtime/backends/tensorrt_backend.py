@@ -20,7 +20,8 @@ from vmfm.runtime.cuda.driver import Device, DeviceBuffer, Event, PinnedArray, S
 from vmfm.runtime.cuda.launch import Module
 from vmfm.runtime.cuda.layouts import Layout, memory_layout, nbytes, scratch_layout, tensor_layout
 from vmfm.runtime.cuda.operations import Operations
-from vmfm.runtime.engines import EngineCache, Profile, tensor_shape, write_whole
+from vmfm.runtime.cuda.whole import WHOLE_DEVICE
+from vmfm.runtime.engines import EngineCache, EngineKey, Profile, tensor_shape, write_whole
 from vmfm.runtime.errors import BackendError
 from vmfm.runtime.graph import BACKGROUND, INPUT, MEMORY, Node, inputs
 from vmfm.runtime.schedule import Schedule, Step
@@ -118,8 +119,9 @@ class TensorRTBackend(Backend):
         slot = TensorRTSlot(shape, tensor_layout(shape, self.nodes))
         self._slots.append(slot)
         try:
-            self._fill(slot)
-            self._warm_up(slot)
+            with WHOLE_DEVICE:  # CUDA graphs are recorded
+                self._fill(slot)
+                self._warm_up(slot)
         except BaseException:
             self.close_slot(slot)
             raise
@@ -184,6 +186,7 @@ class TensorRTBackend(Backend):
         self._device.synchronize()
         buffer, (_, kind) = self._array(slot, tensor)
         buffer.upload(np.ascontiguousarray(value, kind))
+        self._device.synchronize()  # a copy from ordinary memory may still be on its way when the call returns
 
     def close(self) -> None:
         """What was compiled for this GPU is kept for next time; then contexts, engines, kernels, memory."""
@@ -203,27 +206,30 @@ class TensorRTBackend(Backend):
 
     def _load(self, caches: list[EngineCache]) -> None:
         """Kernels and engines. Raises BackendError where an engine is missing, saying how to build it."""
-        engines = {node.name: self._find(node, caches) for node in self.nodes if node.is_net}
+        found = {node: self._find(node, caches) for node in self.nodes if node.is_net}
         cubin = kernels_for(self._device.capability)
         with self._device.current("load the engines"):
             self._module = Module(cubin)
             self._runtime = self._flavor.library.Runtime(self._log)
-            for node in self.nodes:
-                if node.is_net:
-                    self._engines[node.name] = self._deserialise(node, *engines[node.name])
+            for node, (cache, key) in found.items():
+                try:
+                    self._engines[node.name] = self._deserialise(node, cache.load(key), key.profiles)
+                except BackendError:
+                    cache.forget(key)  # or `vmfm build` would find it whole
+                    raise
             first = next(iter(self._engines.values()))
             self._runtime_cache = self._flavor.runtime_cache(first.engine)
             self._restore_runtime_cache()
 
-    def _find(self, node: Node, caches: list[EngineCache]) -> tuple[bytes, tuple[Profile, ...]]:
+    def _find(self, node: Node, caches: list[EngineCache]) -> tuple[EngineCache, EngineKey]:
         major, minor = self._device.capability
         capability = 10 * major + minor
         device = "" if self._flavor.capabilities else self._device.name
         reasons = []
         for cache in caches:
             try:
-                key = cache.find(self.bundle, node, self._flavor.name, self._flavor.version, capability, device)
-                return cache.load(key), key.profiles
+                found = cache.find(self.bundle, node, self._flavor.name, self._flavor.version, capability, device)
+                return cache, found
             except BackendError as error:
                 reasons.append(str(error))
         reason = max(reasons, key=lambda reason: reason != "not built yet")
@@ -237,7 +243,7 @@ class TensorRTBackend(Backend):
         if made is None:
             raise BackendError(
                 f"{self._flavor.label} refuses the engine of {node.name} on {self._device.name}: {self._said()}; "
-                "check that the driver is release 580 or newer"
+                f"check that the driver is release 580 or newer, then run `vmfm build --bundle {self.bundle.path}` again"
             )
         names = {made.get_tensor_name(index) for index in range(made.num_io_tensors)}
         types = {made.get_tensor_dtype(name) for name in names}
@@ -255,12 +261,15 @@ class TensorRTBackend(Backend):
             slot.buffers[name] = self._device.buffer(size)
         if slot.shape not in self._memories:
             self._memories[slot.shape] = {name: self._device.buffer(size) for name, size in memory.items()}
+            for buffer in self._memories[slot.shape].values():
+                buffer.clear()  # a frame that follows a failed first one leans on it all the same
         for name in (*self._readers, *self.delivers):
             slot.pinned[name] = self._device.pinned(*slot.layout[name])
         for name in self._readers:
             slot.uploads[name] = self._device.event()
         for node in self.nodes:
-            slot.starts[node.name], slot.ends[node.name] = self._device.event(), self._device.event()
+            slot.starts[node.name] = self._device.event()
+            slot.ends[node.name] = self._device.event(sleeping=node.name == "deliver")
             if node.is_net:
                 slot.contexts[node.name] = self._context(slot, node)
         buffers = {**slot.buffers, **self._memories[slot.shape]}

@@ -2,7 +2,7 @@
 
 "rtx": TensorRT for RTX (module tensorrt_rtx). Builds within seconds, on any computer, for a list of GPUs, and finishes the
 engine for the GPU at hand when it is loaded, which it remembers in a runtime cache. Knows GeForce RTX cards.
-"tensorrt": TensorRT 10 and 11 (module tensorrt). Builds within minutes, on and for the GPU at hand, of any kind.
+"tensorrt": TensorRT 10.11 and newer (module tensorrt). Builds within minutes, on and for the GPU at hand, of any kind.
 """
 
 import importlib
@@ -16,7 +16,7 @@ from vmfm.runtime.errors import BackendError
 
 MODULES = {"rtx": "tensorrt_rtx", "tensorrt": "tensorrt"}  # by preference
 LABELS = {"rtx": "TensorRT for RTX", "tensorrt": "TensorRT"}
-OLDEST_MAJOR = {"rtx": 1, "tensorrt": 10}
+OLDEST = {"rtx": (1, 0), "tensorrt": (10, 11)}  # before 10.11 an engine has no runtime config
 
 
 @dataclass(frozen=True)
@@ -101,6 +101,7 @@ def open_flavor(name: str = "auto") -> Flavor:
 
 
 def _checked(flavor: Flavor) -> Flavor:
-    if int(flavor.version.split(".")[0]) < OLDEST_MAJOR[flavor.name]:
-        raise BackendError(f"version {flavor.version} is too old, wanted {OLDEST_MAJOR[flavor.name]} or newer")
+    oldest = OLDEST[flavor.name]
+    if tuple(int(part) for part in re.findall(r"\d+", flavor.version)[:2]) < oldest:
+        raise BackendError(f"version {flavor.version} is too old, wanted {oldest[0]}.{oldest[1]} or newer")
     return flavor

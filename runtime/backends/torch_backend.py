@@ -20,6 +20,7 @@ from vmfm.runtime.cuda.errors import cuda_error, told
 from vmfm.runtime.cuda.launch import Module
 from vmfm.runtime.cuda.layouts import Layout, memory_layout, scratch_layout, tensor_layout
 from vmfm.runtime.cuda.operations import Operations
+from vmfm.runtime.cuda.whole import WHOLE_DEVICE
 from vmfm.runtime.errors import BackendError
 from vmfm.runtime.graph import BACKGROUND, INPUT, TENSORS, Node, inputs
 from vmfm.runtime.schedule import Schedule
@@ -97,7 +98,7 @@ class TorchCudaBackend(Backend):
         self._lanes: dict[str, torch.cuda.Stream] = {}
         self._slots: list[CudaSlot] = []
         self._memories: dict[SlotShape, dict[str, Tensor]] = {}  # all slots of a shape share one
-        with told("start", RuntimeError):
+        with WHOLE_DEVICE, told("start", RuntimeError):
             self._device = torch.device("cuda", torch.cuda.current_device())
             name, capability = torch.cuda.get_device_name(), torch.cuda.get_device_capability()
             if capability < OLDEST_GPU:
@@ -118,29 +119,20 @@ class TorchCudaBackend(Backend):
             self._pools = {lane: torch.cuda.graph_pool_handle() for lane in schedule.lanes}
 
     def open_slot(self, shape: SlotShape) -> CudaSlot:
-        with told(f"prepare for frames of {shape.frame_size[1]}x{shape.frame_size[0]}", RuntimeError):
+        with WHOLE_DEVICE, told(f"prepare for frames of {shape.frame_size[1]}x{shape.frame_size[0]}", RuntimeError):
             slot = CudaSlot(shape, self.nodes)
-            scratch = self._allocate(scratch_layout(shape, self.nodes))
-            slot.tensors = self._allocate(tensor_layout(shape, self.nodes))
-            for name in self._readers:
-                slot.staging[name] = torch.empty(shape.of(name), dtype=torch.uint8, pin_memory=True)
-            if shape not in self._memories:
-                self._memories[shape] = self._allocate(memory_layout(shape))
-            slot.tensors |= self._memories[shape]
-            slot.arrays = {**scratch, **slot.tensors}
-            torch.cuda.synchronize()
-            assert self._module is not None
-            addresses = {name: tensor.data_ptr() for name, tensor in slot.arrays.items()}
-            slot.operations = Operations(self._module, shape, self.nodes, addresses)
-            slot.graphs = {node.name: self._record_net(slot, node) for node in self.nodes if node.is_net}
             self._slots.append(slot)
+            try:
+                self._fill(slot)
+            except BaseException:
+                self._let_go(slot)
+                raise
             return slot
 
     def close_slot(self, slot: CudaSlot) -> None:
-        with told("free a slot", RuntimeError):
+        with WHOLE_DEVICE, told("free a slot", RuntimeError):
             torch.cuda.synchronize()
-            self._slots.remove(slot)
-            slot.clear()
+            self._let_go(slot)
 
     def put_frame(
         self, slot: CudaSlot, frame: np.ndarray, *, first: bool, background: np.ndarray | None = None
@@ -178,11 +170,14 @@ class TorchCudaBackend(Backend):
 
     def wait(self, lane: str, slot: CudaSlot, name: str) -> None:
         if slot.error is None:
-            self._lanes[lane].wait_event(slot.done[name])
+            try:
+                self._lanes[lane].wait_event(slot.done[name])
+            except RuntimeError as error:
+                slot.error = error
 
     def matte(self, slot: CudaSlot, name: str) -> dict[str, np.ndarray]:
         if slot.error is not None:
-            with contextlib.suppress(RuntimeError):  # a GPU that is lost has nothing to wait for
+            with WHOLE_DEVICE, contextlib.suppress(RuntimeError):  # a GPU that is lost has nothing to wait for
                 torch.cuda.synchronize()
         if isinstance(slot.error, BackendError):
             raise slot.error
@@ -196,13 +191,13 @@ class TorchCudaBackend(Backend):
         return {name: result.numpy() for name, result in matte.items()}
 
     def read(self, slot: CudaSlot, tensor: str) -> np.ndarray:
-        with told("read a tensor", RuntimeError):
+        with WHOLE_DEVICE, told("read a tensor", RuntimeError):
             torch.cuda.synchronize()
             value = slot.tensors[tensor].to("cpu", copy=True)
         return (value.float() if tensor in TENSORS else value).numpy()
 
     def write(self, slot: CudaSlot, tensor: str, value: np.ndarray) -> None:
-        with told("write a tensor", RuntimeError):
+        with WHOLE_DEVICE, told("write a tensor", RuntimeError):
             torch.cuda.synchronize()
             slot.tensors[tensor].copy_(torch.from_numpy(np.array(value, order="C")))
             torch.cuda.synchronize()
@@ -213,7 +208,7 @@ class TorchCudaBackend(Backend):
             return
         slots, self._slots = self._slots, []
         try:
-            with told("close", RuntimeError):
+            with WHOLE_DEVICE, told("close", RuntimeError):
                 torch.cuda.set_device(self._device)
                 torch.cuda.synchronize()
                 module.close()
@@ -239,6 +234,30 @@ class TorchCudaBackend(Backend):
         for lane in self._readers[name]:
             self._lanes[lane].wait_event(slot.uploaded[name])
 
+    def _fill(self, slot: CudaSlot) -> None:
+        """Allocates a slot, records its nets and prepares its operations, once."""
+        shape = slot.shape
+        scratch = self._allocate(scratch_layout(shape, self.nodes))
+        slot.tensors = self._allocate(tensor_layout(shape, self.nodes))
+        for name in self._readers:
+            slot.staging[name] = torch.empty(shape.of(name), dtype=torch.uint8, pin_memory=True)
+        if shape not in self._memories:
+            self._memories[shape] = self._allocate(memory_layout(shape))
+        slot.tensors |= self._memories[shape]
+        slot.arrays = {**scratch, **slot.tensors}
+        torch.cuda.synchronize()
+        assert self._module is not None
+        addresses = {name: tensor.data_ptr() for name, tensor in slot.arrays.items()}
+        slot.operations = Operations(self._module, shape, self.nodes, addresses)
+        slot.graphs = {node.name: self._record_net(slot, node) for node in self.nodes if node.is_net}
+
+    def _let_go(self, slot: CudaSlot) -> None:
+        """Frees a slot, and with the last one of its shape what they remembered."""
+        slot.clear()
+        self._slots.remove(slot)
+        if not any(other.shape == slot.shape for other in self._slots):
+            self._memories.pop(slot.shape, None)
+
     def _allocate(self, layout: Layout) -> dict[str, Tensor]:
         make = partial(torch.zeros, device=self._device)
         return {name: make(shape, dtype=_TYPES[dtype]) for name, (shape, dtype) in layout.items()}
@@ -259,7 +278,7 @@ class TorchCudaBackend(Backend):
                 for _ in range(WARM_UP_RUNS):
                     compute()
             torch.cuda.synchronize()
-            # Other threads of the program may go on using CUDA meanwhile.
+            # Other threads may go on with their frames meanwhile, but none may wait for the whole device.
             with torch.cuda.graph(graph, pool=self._pools[lane], stream=stream, capture_error_mode="thread_local"):
                 compute()
         return graph

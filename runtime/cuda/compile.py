@@ -11,19 +11,16 @@ import os
 import re
 import sys
 import tempfile
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
 from vmfm.runtime.errors import BackendError
+from vmfm.runtime.gpus import find_gpus
 
 SOURCE = Path(__file__).with_name("kernels.cu")
 _INSTALL = "pip install nvidia-cuda-nvrtc"
 _NAME = re.compile(r"libnvrtc(?:-(?!builtins)\w+)?\.so\.(?P<linux>\d+(?:\.\d+)?)|nvrtc64_(?P<windows>\d+)_0\.dll")
-_SYSTEMS_OWN = (
-    ("nvrtc64_130_0.dll", "nvrtc64_120_0.dll")
-    if sys.platform == "win32"
-    else ("libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so")
-)
 
 
 def kernels_for(capability: tuple[int, int], *, half: bool = True) -> bytes:
@@ -31,7 +28,8 @@ def kernels_for(capability: tuple[int, int], *, half: bool = True) -> bytes:
 
     half: what nets read and write is float16, else float32. Raises BackendError.
     """
-    nvrtc = load_nvrtc()
+    driver = find_gpus().driver_cuda
+    nvrtc = load_nvrtc(driver[0] if driver else None)
     source = SOURCE.read_bytes()
     options = [
         f"--gpu-architecture=sm_{capability[0]}{capability[1]}",
@@ -63,13 +61,14 @@ def cache_folder() -> Path:
 
 def _keep(file: Path, content: bytes) -> None:
     """Writes a cache file whole or not at all. A cache that cannot be written costs time, and is no error."""
-    try:
+    with suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=file.parent, prefix=f".{file.name}.", delete=False) as scratch:
             scratch.write(content)
-        os.replace(scratch.name, file)
-    except OSError:
-        return
+        try:
+            os.replace(scratch.name, file)
+        finally:
+            Path(scratch.name).unlink(missing_ok=True)
 
 
 class Nvrtc:
@@ -79,7 +78,7 @@ class Nvrtc:
         self._library = library
         major, minor = ctypes.c_int(), ctypes.c_int()
         self._call("nvrtcVersion", ctypes.byref(major), ctypes.byref(minor))
-        self.version = f"{major.value}.{minor.value}"
+        self.major, self.version = major.value, f"{major.value}.{minor.value}"
 
     def compile(self, source: bytes, name: str, options: list[str]) -> bytes:
         """The cubin of a CUDA source. Raises BackendError with the compiler's words."""
@@ -114,14 +113,23 @@ class Nvrtc:
 
 
 @cache
-def load_nvrtc() -> Nvrtc:
-    """NVRTC from its wheel, or else from the system. Raises BackendError where there is none."""
-    failures = []
-    for name in [*map(str, installed_nvrtcs([*_nvidia_wheels(), *map(Path, sys.path)])), *_SYSTEMS_OWN]:
+def load_nvrtc(driver_major: int | None = None) -> Nvrtc:
+    """NVRTC from its wheel, or else from the system: the newest that makes what a driver for CUDA driver_major loads.
+
+    Where there is none but newer ones, the newest. Raises BackendError where there is none at all.
+    """
+    found, failures = [], []
+    for name in [*map(str, installed_nvrtcs([*_nvidia_wheels(), *map(Path, sys.path)])), *_systems_own()]:
         try:
-            return Nvrtc(_open(name))
+            nvrtc = Nvrtc(_open(name))
         except OSError as error:
             failures.append(str(error))
+            continue
+        if driver_major is None or nvrtc.major <= driver_major:
+            return nvrtc
+        found.append(nvrtc)
+    if found:
+        return found[0]
     raise BackendError(f"NVRTC, which compiles VMFM's GPU kernels, is not installed ({failures[0]}); {_INSTALL}")
 
 
@@ -139,6 +147,14 @@ def installed_nvrtcs(folders: list[Path]) -> list[Path]:
         if (match := _NAME.fullmatch(file.name))
     ]
     return [file for file, match in sorted(found, key=lambda pair: _version(pair[1]), reverse=True)]
+
+
+def _systems_own() -> list[str]:
+    """Those of a CUDA toolkit. Windows does not look for libraries on the PATH."""
+    if sys.platform != "win32":
+        return ["libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so"]
+    folder = Path(os.environ.get("CUDA_PATH", "")) / "bin"
+    return [str(folder / "x64" / "nvrtc64_130_0.dll"), str(folder / "nvrtc64_120_0.dll")]
 
 
 def _version(name: re.Match[str]) -> tuple[int, int]:

@@ -21,9 +21,11 @@ from typing import Any, Self
 
 import numpy as np
 from vmfm.runtime.cuda.errors import cuda_error, told
+from vmfm.runtime.cuda.whole import WHOLE_DEVICE
 from vmfm.runtime.errors import BackendError
 
 OLDEST_DRIVER = 12_000  # the CUDA version a driver supports, as it reports it: 12.0, release 525
+_BLOCKING_SYNC = 1  # CU_EVENT_BLOCKING_SYNC
 _NON_BLOCKING = 1  # CU_STREAM_NON_BLOCKING: lanes owe the default stream nothing
 
 
@@ -72,11 +74,11 @@ class Resource(ABC):
 
 
 class Event(Resource):
-    """A mark on a stream, with the time it was passed."""
+    """A mark on a stream, with the time it was passed. sleeping: a host that waits leaves its core to others."""
 
-    def __init__(self, device: "Device") -> None:
+    def __init__(self, device: "Device", *, sleeping: bool = False) -> None:
         with device.current("create an event"):
-            self._event = device.cuda.Event()
+            self._event = device.cuda.Event(_BLOCKING_SYNC if sleeping else 0)
         super().__init__(device)
 
     def record(self, stream: "Stream") -> None:
@@ -148,6 +150,12 @@ class DeviceBuffer(Resource):
             else:
                 self._device.cuda.memcpy_dtoh_async(array, self.pointer, stream._stream)
 
+    def clear(self) -> None:
+        """Fills the buffer with zeros."""
+        with self._device.current("clear GPU memory"):
+            self._device.cuda.memset_d8(self.pointer, 0, self.nbytes)
+        self._device.synchronize()
+
     def _check(self, array: np.ndarray) -> None:
         if array.nbytes > self.nbytes or not array.flags.c_contiguous:
             raise ValueError(
@@ -216,8 +224,8 @@ class Device:
     def stream(self) -> Stream:
         return Stream(self)
 
-    def event(self) -> Event:
-        return Event(self)
+    def event(self, *, sleeping: bool = False) -> Event:
+        return Event(self, sleeping=sleeping)
 
     def buffer(self, nbytes: int) -> DeviceBuffer:
         return DeviceBuffer(self, nbytes)
@@ -227,7 +235,7 @@ class Device:
 
     def synchronize(self) -> None:
         """Waits until the GPU has done everything."""
-        with self.current("finish"):
+        with WHOLE_DEVICE, self.current("finish"):
             self.cuda.Context.synchronize()
 
     def close(self) -> None:

@@ -1,3 +1,4 @@
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -5,7 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from vmfm.runtime.bundle import DETAILS, MANIFEST, Bundle, Detail, write_bundle
+from vmfm.runtime.bundle import DETAILS, MANIFEST, Bundle, Detail, _seal, write_bundle
 from vmfm.runtime.errors import BundleError
 from vmfm.runtime.graph import NETS
 
@@ -46,6 +47,47 @@ def test_other_format_version_says_both_versions(fresh_bundle: MakeBundle) -> No
     manifest = json.loads((path / MANIFEST).read_text())
     (path / MANIFEST).write_text(json.dumps(manifest | {"version": 99}))
     with pytest.raises(BundleError, match="version 99, this release reads 1"):
+        Bundle.open(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"pixel_budget": float("inf")}, "damaged"),
+        ({"patches": 2**24}, "16777216 patches, which cannot work"),
+        ({"nets": {"depth": {"file": "a\0b", "sha256": "", "inputs": [], "outputs": []}}}, "no net"),
+        ({"nets": [[]]}, "damaged"),
+    ],
+)
+def test_a_manifest_that_makes_no_sense_though_sealed(fresh_bundle: MakeBundle, change: dict, told: str) -> None:
+    path = fresh_bundle().path / MANIFEST
+    manifest = json.loads(path.read_text()) | change
+    path.write_text(json.dumps(manifest | {"seal": _seal(manifest)}))
+    with pytest.raises(BundleError, match=told):
+        Bundle.open(path.parent)
+
+
+def test_a_file_of_a_net_that_can_be_none(fresh_bundle: MakeBundle) -> None:
+    path = fresh_bundle().path / MANIFEST
+    manifest = json.loads(path.read_text())
+    manifest["nets"]["depth"]["file"] = "a\0b"
+    path.write_text(json.dumps(manifest | {"seal": _seal(manifest)}))
+    with pytest.raises(BundleError, match="damaged"):
+        Bundle.open(path.parent)
+    path.write_text("[" * 100_000)
+    with pytest.raises(BundleError, match="damaged"):
+        Bundle.open(path.parent)
+
+
+@pytest.mark.parametrize("bounds", [[1, 0], [0, float("nan")], [0], ["a", "b"], 3])
+def test_ranges_of_int8_that_are_none(fresh_bundle: MakeBundle, bounds: object) -> None:
+    path = fresh_bundle().path
+    content = json.dumps({"depth": {"x": bounds}}).encode()
+    (path / "int8.json").write_bytes(content)
+    manifest = json.loads((path / MANIFEST).read_text())
+    manifest["int8"] = {"file": "int8.json", "sha256": hashlib.sha256(content).hexdigest()}
+    (path / MANIFEST).write_text(json.dumps(manifest | {"seal": _seal(manifest)}))
+    with pytest.raises(BundleError, match="damaged"):
         Bundle.open(path)
 
 

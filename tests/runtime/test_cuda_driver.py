@@ -32,7 +32,7 @@ class FakeCuda(ModuleType):
             retain_primary_context=lambda: self,
         )
         self.Context = SimpleNamespace(synchronize=lambda: self.check("synchronize"))
-        self.Event = lambda: SimpleNamespace(
+        self.Event = lambda flags: SimpleNamespace(
             record=lambda stream: self.check("record"),
             synchronize=lambda: self.check("event"),
             time_since=lambda earlier: 1.5,
@@ -74,6 +74,10 @@ class FakeCuda(ModuleType):
             base = SimpleNamespace(free=lambda: self.check("free"))
 
         return np.empty(shape, dtype).view(Pinned)
+
+    def memset_d8(self, pointer: int, value: int, count: int) -> None:
+        self.check("memset")
+        self.memory[pointer][:count] = bytes([value]) * count
 
     def memcpy_htod(self, pointer: int, array: np.ndarray) -> None:
         self.check("memcpy")

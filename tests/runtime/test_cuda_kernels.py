@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from vmfm.runtime.backends.base import SlotShape
 from vmfm.runtime.blur import blur_background
 from vmfm.runtime.composite import composite
+from vmfm.runtime.cuda import compile as compiling
 from vmfm.runtime.cuda.compile import installed_nvrtcs, kernels_for
 from vmfm.runtime.cuda.launch import Kernels, geometry, signatures
 from vmfm.runtime.cuda.layouts import memory_layout, scratch_layout, tensor_layout
@@ -291,3 +293,14 @@ def test_finds_the_compiler_by_the_names_it_has_on_each_system_newest_first(tmp_
         (tmp_path / name).touch()
     found = installed_nvrtcs([tmp_path, tmp_path / "nvidia"])
     assert [file.relative_to(tmp_path).as_posix() for file in found] == newest_first
+
+
+@pytest.mark.parametrize(("driver", "chosen"), [(None, 13), (13, 13), (12, 12), (11, 13)])
+def test_the_compiler_is_the_newest_that_the_driver_keeps_up_with(driver, chosen, monkeypatch) -> None:
+    """What CUDA 13 makes, a driver for CUDA 12 does not load; where there is nothing older, it is tried all the same."""
+    folders = [Path("/x/nvrtc.13"), Path("/x/nvrtc.12")]
+    monkeypatch.setattr(compiling, "installed_nvrtcs", lambda _: folders)
+    monkeypatch.setattr(compiling, "_systems_own", list)
+    monkeypatch.setattr(compiling, "_open", lambda name: name)
+    monkeypatch.setattr(compiling, "Nvrtc", lambda name: SimpleNamespace(major=int(name.rpartition(".")[2])))
+    assert compiling.load_nvrtc.__wrapped__(driver).major == chosen

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from vmfm.runtime import BackendError, Bundle, FrameError, MattingStream, StreamError
+from vmfm.runtime.backends.openvino_backend import OpenVinoBackend
 from vmfm.runtime.bundle import DETAILS, write_bundle
 from vmfm.runtime.graph import OUTPUTS, RESULTS, Over, build_graph
 
@@ -291,6 +292,31 @@ def test_a_failing_node_ends_in_an_error_and_no_hang(
             with pytest.raises(BackendError, match="division by zero"):
                 stream.step(disc())
         np.testing.assert_array_equal(stream.step(disc()).alpha, expected)
+
+
+def test_a_backend_that_does_not_start_is_closed(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    closed = []
+    monkeypatch.setattr(OpenVinoBackend, "start", lambda self, schedule: 1 / 0)
+    monkeypatch.setattr(OpenVinoBackend, "close", lambda self: closed.append(self))
+    with pytest.raises(ZeroDivisionError):
+        MattingStream(tiny_bundle, backend="cpu")
+    assert len(closed) == 1
+
+
+def test_a_submit_that_is_interrupted_gives_its_slot_back(
+    tiny_bundle: Bundle, disc: Disc, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with MattingStream(tiny_bundle, backend="cpu", slots=1) as stream:
+        expected = stream.step(disc()).alpha
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(stream._backend, "issue", interrupt)
+            stream.submit(disc())
+        assert (stream.in_flight, stream.slots) == (0, 1)
+        np.testing.assert_array_equal(stream.step(disc()).alpha, expected)
+
+
+def interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def test_importing_the_runtime_imports_no_net_library() -> None:

@@ -3,6 +3,7 @@
 What a GPU would compute is not imitated. Whoever has one runs the conformance suite, which then includes this backend.
 """
 
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -17,8 +18,9 @@ from vmfm.runtime import backends as registry
 from vmfm.runtime.backends import open_backend, tensorrt_backend
 from vmfm.runtime.backends.tensorrt_backend import TensorRTBackend
 from vmfm.runtime.backends.tensorrt_flavor import Flavor, open_flavor
+from vmfm.runtime.bundle import DETAILS, shipped_bundles
 from vmfm.runtime.cuda.driver import Device
-from vmfm.runtime.engines import EngineCache, EngineKey, tensor_shape
+from vmfm.runtime.engines import EngineCache, EngineKey, profiles_of, tensor_shape
 from vmfm.runtime.gpus import Gpu, Gpus
 from vmfm.runtime.graph import GRAPH, NETS, Over, build_graph, inputs
 from vmfm.runtime.schedule import plan
@@ -60,9 +62,9 @@ class FakeCuda:
                 cuda.note("synchronize stream", self.handle)
 
         class Event:
-            def __init__(self) -> None:
+            def __init__(self, flags: int) -> None:
                 self.id = next(number)
-                cuda.note("new event", self.id)
+                cuda.note("new event", self.id, flags)
 
             def record(self, stream: Stream) -> None:
                 cuda.note("record", stream.handle, self.id)
@@ -110,6 +112,9 @@ class FakeCuda:
                 cuda.live["pinned"] -= 1
 
         return np.zeros(shape, dtype).view(Pinned)[...]
+
+    def memset_d8(self, pointer: int, value: int, count: int) -> None:
+        self.note("clear", pointer, count)
 
     def memcpy_htod_async(self, pointer: int, array: np.ndarray, stream: Any) -> None:
         self.note("upload", stream.handle, pointer)
@@ -422,10 +427,54 @@ def test_a_truncated_engine_is_not_run(open_it: Callable, cache: EngineCache) ->
         open_it()
 
 
-def test_an_engine_that_the_library_refuses(open_it: Callable, library: FakeLibrary) -> None:
+def test_an_engine_that_the_library_refuses(
+    open_it: Callable, library: FakeLibrary, cache: EngineCache, tiny_bundle: Bundle
+) -> None:
+    keys = {node.name: [EngineKey.of(tiny_bundle, node, "rtx", "1.7.1", (86, 89))] for node in NETS}
     library.refused.add("segmentation")
-    with pytest.raises(BackendError, match="refuses the engine of segmentation"):
+    with pytest.raises(BackendError, match="refuses the engine of segmentation.*vmfm build"):
         open_it()
+    assert cache.problem(next(iter(keys["segmentation"]))) != ""  # else `vmfm build` would find it there already
+    assert not any(cache.problem(key) for key in keys["depth"])
+
+
+@pytest.mark.parametrize("frame", [(1440, 5120), (1080, 3840), (5120, 1440)])
+def test_wide_screens_fit_the_engines(frame: tuple[int, int]) -> None:
+    for name in shipped_bundles():
+        bundle = Bundle.open(name)
+        profiles = profiles_of(bundle, NETS[0], (89,))
+        for detail in DETAILS:
+            assert any(profile.covers(bundle.net_size(*frame, detail)) for profile in profiles)
+
+
+def test_what_frames_lean_on_is_cleared_before_the_first(stream: MattingStream, cuda: FakeCuda) -> None:
+    stream.step(FRAME)
+    cleared = {call[1] for call in cuda.calls if call[0] == "clear"}
+    memory = stream._backend._memories[next(iter(stream._backend._memories))]
+    assert cleared == {buffer.pointer for buffer in memory.values()}
+
+
+def test_the_host_sleeps_while_it_waits_for_a_matte(stream: MattingStream, cuda: FakeCuda) -> None:
+    stream.step(FRAME)
+    sleeping = {call[1] for call in cuda.calls if call[0] == "new event" and call[2] == 1}
+    assert {call[1] for call in cuda.calls if call[0] == "synchronize event"} <= sleeping
+
+
+def test_a_tensorrt_that_is_too_old_is_told(monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "tensorrt", SimpleNamespace(__version__="10.8.0.43"))
+    with pytest.raises(BackendError, match=r"10\.8\.0\.43 is too old, wanted 10\.11 or newer"):
+        open_flavor("tensorrt")
+
+
+def test_auto_goes_on_after_a_library_that_it_does_not_know(tiny_bundle: Bundle, monkeypatch) -> None:
+    gpu = Gpus((13, 0), (Gpu("NVIDIA GeForce RTX 4070", 89, 12 << 30),))
+    monkeypatch.setattr(registry, "find_gpus", lambda: gpu)
+    for name in ("tensorrt", "torch"):  # what is opened here is called with two arguments that it does not take
+        entry = registry.Entry("vmfm.runtime.gpus", "find_gpus", "install another", True)
+        monkeypatch.setitem(registry.BACKENDS, name, entry)
+    with open_backend("auto", tiny_bundle, GRAPH) as backend:
+        assert backend.name == "cpu"
+        assert "cannot be opened (TypeError" in backend.note and "install another" in backend.note
 
 
 def test_auto_says_why_it_took_less(tiny_bundle: Bundle, monkeypatch) -> None:

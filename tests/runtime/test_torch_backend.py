@@ -1,5 +1,7 @@
 """The torch backend: its nets against OpenVINO's, and its CUDA side with torch.cuda played by the CPU."""
 
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -22,6 +24,7 @@ from vmfm.runtime.cuda.launch import Kernels
 from vmfm.runtime.errors import BackendError
 from vmfm.runtime.gpus import Gpu, Gpus
 from vmfm.runtime.graph import GRAPH, NETS, RESULTS, Node, Over
+from vmfm.runtime.schedule import plan
 from vmfm.runtime.stream import MattingStream
 
 SHAPE = SlotShape((120, 160), (96, 128), 8)
@@ -276,6 +279,60 @@ def test_a_background_that_did_not_arrive_is_sent_again(fake_torch: FakeTorch, t
                 stream.step(frame, white)
         del uploaded.record
         assert stream.step(frame, white).picture[0, 0].tolist() == [255, 255, 255]
+
+
+def test_what_frames_of_other_sizes_leant_on_is_freed(fake_torch: FakeTorch, tiny_bundle: Bundle, disc) -> None:
+    """A folder of photos has a size for each."""
+    with MattingStream(tiny_bundle, backend="torch", slots=2) as stream:
+        for width in range(150, 160):
+            stream.submit(disc(size=(120, width)))
+            stream.submit(disc(size=(120, width)))
+            stream.collect()
+            stream.collect()
+        assert [shape.frame_size for shape in stream._backend._memories] == [(120, 159)]
+
+
+def test_nobody_waits_for_the_device_while_a_graph_is_recorded(
+    fake_torch: FakeTorch, tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CUDA would refuse the wait and spoil the recording: an export begins while the player changes its detail."""
+    recording, begun, spoiled = threading.Event(), threading.Event(), []
+
+    @contextmanager
+    def graph(*_: object, **__: object) -> Iterator[None]:
+        recording.set()
+        begun.set()
+        time.sleep(0.02)
+        yield
+        recording.clear()
+
+    player, export = (open_backend("torch", tiny_bundle, GRAPH) for _ in range(2))
+    for backend in (player, export):
+        backend.start(plan(GRAPH))
+    slot = player.open_slot(SHAPE)
+    monkeypatch.setattr(fake_torch.cuda, "synchronize", lambda: spoiled.append(recording.is_set()))
+    monkeypatch.setattr(fake_torch.cuda, "graph", graph)
+    thread = threading.Thread(target=export.open_slot, args=(SHAPE,), daemon=True)
+    thread.start()
+    assert begun.wait(30)
+    player.close_slot(slot)
+    thread.join(60)
+    player.close()
+    export.close()
+    assert spoiled and not any(spoiled)
+
+
+def test_a_wait_that_fails_is_told_with_its_frame(fake_torch: FakeTorch, tiny_bundle: Bundle, disc) -> None:
+    with MattingStream(tiny_bundle, backend="torch", slots=1) as stream:
+        stream.step(disc())
+        for lane in stream._backend._lanes.values():
+            lane.wait_event = lambda event: fail()
+        stream.submit(disc())
+        with pytest.raises(BackendError, match="went astray"):
+            stream.collect()
+        for lane in stream._backend._lanes.values():
+            lane.wait_event = lambda event: None
+        stream.step(disc())
 
 
 def fail() -> None:
