@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 
 SOFTNESS = 0.05  # regions whose deviations differ by this much weigh e : 1
-DRAW = 2.0  # where both are as sure but one says foreground and one background, the lower alpha weighs e^DRAW : 1
+DRAW = 6.0  # where both are as sure but one says foreground and one background, the lower alpha weighs e^DRAW : 1
 REACH = 0.028  # of a region, of the root of the nets' area: which net is right is no matter of single pixels
 
 

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-RADIUS_PX, EDGE_CONTRAST, PATCH_PX, SOFTNESS, DRAW, REACH = 1, 0.03, 16, 0.05, 2.0, 0.028
+RADIUS_PX, EDGE_CONTRAST, PATCH_PX, SOFTNESS, DRAW, REACH = 1, 0.03, 16, 0.05, 6.0, 0.028
 NOISE_ALPHA, NOISE_COLOUR = 0.01, 0.004  # what frames and half precision add: standard deviations in [0, 1]
 SURE, UNSURE, LEVELS, MIDDLE = 0.02, 0.15, 256, (PATCH_PX - 1) / 2
 
