@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 
 SOFTNESS = 0.05  # regions whose deviations differ by this much weigh e : 1
-DRAW = 6.0  # where both are as sure but one says foreground and one background, the lower alpha weighs e^DRAW : 1
+DRAW = 6.0  # the lower alpha wins unless the other net is surer by DRAW * SOFTNESS = 0.3
 REACH = 0.028  # of a region, of the root of the nets' area: which net is right is no matter of single pixels
 
 
@@ -23,9 +23,9 @@ def fuse(
     """Fills alpha and deviation with sum w_m alpha_m and sum w_m deviation_m, and doubt.
 
     alphas, deviations: one or two maps, all float32 (1, 1, h, w) in [0, 1]; w = softmax over m of -mean(deviation_m) /
-    SOFTNESS - DRAW * alpha_m, the mean over the box of reach_px around each pixel. The second term settles a draw: half
-    an alpha would leave a ghost of the background in the picture. doubt: the deviation or, where that is more, how far
-    the two mattes are apart: one of them is wrong there, however sure it may be.
+    SOFTNESS - DRAW * alpha_m, the mean over the box of reach_px around each pixel. The second term settles a draw, or
+    what is nearly one, for the background: half an alpha would leave a ghost of it in the picture. doubt: the deviation
+    or, where that is more, how far the two mattes are apart: one of them is wrong there, however sure it may be.
     """
     if len(alphas) == 1:
         np.clip(alphas[0], 0, 1, out=alpha)
