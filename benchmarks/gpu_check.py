@@ -95,7 +95,8 @@ def run_apart(name: str, out: Path, seconds: float, environment: dict[str, str])
     into.unlink(missing_ok=True)
     command = [sys.executable, __file__, *sys.argv[1:], "--section", name, "--into", str(into)]
     started, failed = time.monotonic(), []
-    with subprocess.Popen(command, env=environment, process_group=0) as process:
+    own_group = None if sys.platform == "win32" else 0
+    with subprocess.Popen(command, env=environment, process_group=own_group) as process:
         try:
             if code := process.wait(seconds):
                 failed = [f"its process ended with {code}"]
@@ -103,11 +104,19 @@ def run_apart(name: str, out: Path, seconds: float, environment: dict[str, str])
             failed = [f"cut off: it was not done after {seconds:.0f} s"]
         finally:
             if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)  # and what it started
+                _kill(process)
     found = json.loads(into.read_text(encoding="utf-8")) if into.exists() else {}
     into.unlink(missing_ok=True)
     failed = [*found.pop("failed", []), *failed]
     return {**found, **({"failed": failed} if failed else {}), "seconds": round(time.monotonic() - started, 1)}
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """And what it started, where the system knows that."""
+    if sys.platform == "win32":
+        process.kill()
+    else:
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def write_whole(file: Path, content: str) -> None:

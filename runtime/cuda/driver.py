@@ -13,10 +13,13 @@ by its close() at the latest. Every failure is a BackendError with a hint.
 
 import importlib
 import math
+import os
+import sys
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -31,10 +34,13 @@ _NON_BLOCKING = 1  # CU_STREAM_NON_BLOCKING: lanes owe the default stream nothin
 
 def pycuda_driver() -> Any:
     """The module pycuda.driver, initialised. Raises BackendError where PyCUDA, the driver or a GPU is missing."""
+    if sys.platform == "win32" and (toolkit := os.environ.get("CUDA_PATH")):
+        with suppress(OSError):  # PyCUDA itself looks into bin alone, where CUDA 13 has no libraries
+            os.add_dll_directory(str(Path(toolkit) / "bin" / "x64"))
     try:
         cuda = importlib.import_module("pycuda.driver")
     except ImportError as error:
-        if "libcuda" in str(error) or "nvcuda" in str(error).lower():
+        if any(name in str(error).lower() for name in ("libcuda", "nvcuda", "dll load failed")):
             raise cuda_error("start", error) from error
         raise BackendError(
             f"PyCUDA is not installed ({error}); pip install pycuda (it is compiled then: the CUDA toolkit's nvcc has "

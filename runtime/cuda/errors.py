@@ -19,6 +19,10 @@ _HINTS: tuple[tuple[tuple[str, ...], str], ...] = (
         "no NVIDIA driver runs here: install it (and, in a container, start it with --gpus all)",
     ),
     (
+        ("dll load failed",),
+        "a library that PyCUDA needs is missing: the NVIDIA driver, or the CUDA toolkit that PyCUDA was compiled with",
+    ),
+    (
         ("no cuda-capable device", "no_device", "no cuda gpus", "invalid device ordinal", "no nvidia driver"),
         "the driver sees no NVIDIA GPU: check nvidia-smi and CUDA_VISIBLE_DEVICES",
     ),

@@ -179,6 +179,10 @@ def test_a_driver_too_old(cuda: FakeCuda) -> None:
     ("reason", "told"),
     [
         ("libcuda.so.1: cannot open shared object file: No such file or directory", "no NVIDIA driver runs here"),
+        (
+            "DLL load failed while importing _driver: The specified module could not be found.",
+            "library that PyCUDA needs",
+        ),
         ("No module named 'pycuda'", "pip install pycuda"),
     ],
 )
