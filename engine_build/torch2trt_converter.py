@@ -11,9 +11,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import onnx
 import torch
+from onnx import numpy_helper
 from vmfm.engine_build.errors import BuildError
-from vmfm.engine_build.fold import fold_batch_norms
+from vmfm.engine_build.fold import Convolution, fold_batch_norms
 from vmfm.engine_build.onnx_model import example_shape
 from vmfm.runtime.bundle import Bundle
 from vmfm.runtime.engines import STANDARD_FRAMES, TORCH2TRT_RECIPE
@@ -49,6 +51,7 @@ class Torch2TrtConverter:
 
     def _convert(self, torch2trt: Any, library: Any, network: Any, bundle: Bundle, node: Node) -> object:
         net = fold_batch_norms(self._nets[node.name]).half()
+        _check_origin(net, bundle, node)
         size = bundle.net_size(*STANDARD_FRAMES[0])
         inputs = [torch.zeros(example_shape(name, size, bundle.patches), dtype=torch.float16) for name in node.reads]
         context = torch2trt.ConversionContext(
@@ -67,6 +70,19 @@ class Torch2TrtConverter:
         made.name = node.writes[0]
         network.mark_output(made)
         return context, net, inputs
+
+
+def _check_origin(net: torch.nn.Module, bundle: Bundle, node: Node) -> None:
+    """The engine will be filed as that of the bundle's net: it has to be made of the same kernels."""
+    stored = {
+        numpy_helper.to_array(tensor).tobytes() for tensor in onnx.load(bundle.net_path(node.name)).graph.initializer
+    }
+    kernels = (module.weight.numpy() for module in net.modules() if isinstance(module, Convolution))
+    if any(kernel.tobytes() not in stored for kernel in kernels):
+        raise BuildError(
+            f"the {node.name} of the checkpoint is not that of the bundle {bundle.name}: name the checkpoint that the "
+            "bundle was exported from, or export it anew"
+        )
 
 
 class _GpuOnly:

@@ -1,5 +1,6 @@
 """The torch2trt converter, as far as it runs without that library: its own deconvolution, in real networks, and its errors."""
 
+import copy
 import sys
 from types import ModuleType, SimpleNamespace
 from typing import Self
@@ -8,8 +9,10 @@ import pytest
 import torch
 from vmfm.engine_build.compile import build_engine
 from vmfm.engine_build.errors import BuildError
+from vmfm.engine_build.export import export_model
 from vmfm.engine_build.torch2trt_converter import Torch2TrtConverter, convert_conv_transpose2d, with_own_converters
 from vmfm.runtime.backends.tensorrt_flavor import open_flavor
+from vmfm.runtime.bundle import Bundle
 from vmfm.runtime.engines import TORCH2TRT_RECIPE, EngineCache, EngineKey
 from vmfm.runtime.graph import NETS
 from vmfm.trainer.checkpoint import save_weights
@@ -58,6 +61,11 @@ def checkpoint(tiny_model, tmp_path):
     return tmp_path / "run"
 
 
+@pytest.fixture
+def bundle(tiny_model, tmp_path) -> Bundle:
+    return export_model(tiny_model, tmp_path / "bundle", name="own", trained={}, scores={}).bundle
+
+
 def test_without_the_library(checkpoint) -> None:
     with pytest.raises(BuildError, match="torch2trt is not installed: pip install git"):
         Torch2TrtConverter(checkpoint)
@@ -68,25 +76,36 @@ def test_without_a_checkpoint() -> None:
         Torch2TrtConverter(None)
 
 
-def test_engines_of_its_networks_are_found_by_the_runtime(library, checkpoint, tiny_bundle, tmp_path) -> None:
+def test_engines_of_its_networks_are_found_by_the_runtime(library, checkpoint, bundle, tmp_path) -> None:
     flavor, cache = open_flavor("rtx"), EngineCache(tmp_path / "engines")
     for node in NETS:
         if node.name in ("foreground_s", "refinement"):
-            key = EngineKey.of(tiny_bundle, node, flavor.name, flavor.version, (89,), recipe=TORCH2TRT_RECIPE)
-            cache.store(key, build_engine(tiny_bundle, node, flavor, key, Torch2TrtConverter(checkpoint)))
-            assert cache.find(tiny_bundle, node, flavor.name, flavor.version, 89, "") == key
+            key = EngineKey.of(bundle, node, flavor.name, flavor.version, (89,), recipe=TORCH2TRT_RECIPE)
+            cache.store(key, build_engine(bundle, node, flavor, key, Torch2TrtConverter(checkpoint)))
+            assert cache.find(bundle, node, flavor.name, flavor.version, 89, "") == key
             assert key.profiles[0].low == key.profiles[0].high
 
 
-def test_a_tensorrt_that_it_cannot_use_is_told(library, checkpoint, tiny_bundle) -> None:
+def test_a_checkpoint_of_other_weights_is_refused(library, checkpoint, bundle, tiny_model, tmp_path) -> None:
+    """Its engines would be found as those of the bundle."""
+    other = copy.deepcopy(tiny_model)
+    other.foreground_s.decoder[-1].weight.data[0, 0, 0, 0] += 1
+    save_weights(tmp_path / "other", other, {"steps": 0})
+    node, flavor = next(node for node in NETS if node.name == "foreground_s"), open_flavor("rtx")
+    key = EngineKey.of(bundle, node, flavor.name, flavor.version, (89,), recipe=TORCH2TRT_RECIPE)
+    with pytest.raises(BuildError, match="foreground_s of the checkpoint is not that of the bundle own"):
+        build_engine(bundle, node, flavor, key, Torch2TrtConverter(tmp_path / "other"))
+
+
+def test_a_tensorrt_that_it_cannot_use_is_told(library, checkpoint, bundle) -> None:
     def gone(*_: object, **__: object) -> None:
         raise AttributeError("module 'tensorrt' has no attribute 'BuilderFlag.FP16'")
 
     library.ConversionContext = gone
     flavor = open_flavor("rtx")
-    key = EngineKey.of(tiny_bundle, NETS[0], flavor.name, flavor.version, (89,), recipe=TORCH2TRT_RECIPE)
+    key = EngineKey.of(bundle, NETS[0], flavor.name, flavor.version, (89,), recipe=TORCH2TRT_RECIPE)
     with pytest.raises(BuildError, match=r"cannot convert 'interaction'.*--converter onnx"):
-        build_engine(tiny_bundle, NETS[0], flavor, key, Torch2TrtConverter(checkpoint))
+        build_engine(bundle, NETS[0], flavor, key, Torch2TrtConverter(checkpoint))
 
 
 def test_a_deconvolution_may_change_the_number_of_channels() -> None:
