@@ -70,7 +70,13 @@ LITE = NetConfig(
     last_expansions=(6, 6, 4),
 )
 FULL = NetConfig(
-    "full", 512 * 512, foreground_width=64, complementary_width=32, decoder_channels=(64, 48, 32, 24), patches=512
+    "full",
+    512 * 512,
+    foreground_width=64,
+    complementary_width=32,
+    decoder_channels=(64, 48, 32, 24),
+    patches=512,
+    last_expansions=(6, 6, 4),  # as in lite, whose S, D and I it can begin with
 )
 TINY = NetConfig(
     "tiny",

@@ -50,13 +50,19 @@ class Run:
 
     @classmethod
     def begun(cls, recipe: Recipe, out: Path, device: torch.device) -> Self:
-        """From the recipe's `start`, or from the ImageNet encoder."""
+        """From the recipe's `start`, or from the ImageNet encoder. Raises TrainerError where a net would stay untrained."""
         before: dict[str, Any] = {}
         if recipe.start:
             model, before = load_model(recipe.start)
             if model.config != recipe.net:
                 fresh = VMFM(recipe.net, pretrained=True)
-                _adopt(fresh, model)
+                anew = _adopt(fresh, model)
+                trained = {name for stage in recipe.stages for name in stage.trains}
+                if never := [name for name in anew if name not in trained]:
+                    raise TrainerError(
+                        f"{never[0]} of {recipe.start} has another shape than the recipe's, and no stage trains it: give "
+                        f"the recipe's net the shape that it has there, or train it (its net is {model.config.to_json()})"
+                    )
                 model = fresh
         else:
             model = VMFM(recipe.net, pretrained=recipe.net.name != "tiny")
@@ -163,9 +169,16 @@ class Run:
         )
 
 
-def _adopt(fresh: VMFM, other: VMFM) -> None:
-    """Takes over every net of another size whose shape fits: the modality nets are the same in `lite` and `full`."""
+def _adopt(fresh: VMFM, other: VMFM) -> list[str]:
+    """Takes over every net of another size whose shape fits, and names the others.
+
+    The modality nets are the same in `lite` and `full`, but where a shipped one was made smaller.
+    """
+    anew = []
     for name, net in other.named_children():
         own = fresh.get_submodule(name)
         if {k: v.shape for k, v in own.state_dict().items()} == {k: v.shape for k, v in net.state_dict().items()}:
             own.load_state_dict(net.state_dict())
+        else:
+            anew.append(name)
+    return anew

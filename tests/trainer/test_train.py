@@ -183,7 +183,7 @@ class TestStart:
         torch.manual_seed(5)
         wider = VMFM(replace(TINY, foreground_width=8))
         start = save_weights(tmp_path / "start", wider, {"recipe": "first", "pictures": 7})
-        chosen = replace(recipe, start=str(start), stages=recipe.stages[1:])
+        chosen = replace(recipe, start=str(start))
         train(chosen, data_folder, tmp_path / "run", device=CPU)
         got, given = weights_of(tmp_path / "run"), unique_state(wider)
         assert torch.equal(got["depth.head.weight"], given["depth.head.weight"])
@@ -191,6 +191,12 @@ class TestStart:
         assert load_model(tmp_path / "run")[1]["start"] == {"recipe": "first", "pictures": 7}
         train(chosen, data_folder, tmp_path / "run", device=CPU, resume=True)
         assert load_model(tmp_path / "run")[1]["start"] == {"recipe": "first", "pictures": 7}
+
+    def test_a_net_that_would_stay_untrained_is_told(self, recipe, data_folder, tmp_path):
+        """An interaction net of another shape than the start's, that no stage trains, would answer noise."""
+        start = save_weights(tmp_path / "start", VMFM(replace(TINY, last_expansions=(6, 6, 4))), {})
+        with pytest.raises(TrainerError, match="interaction of .*start.* no stage trains it: .*last_expansions"):
+            train(replace(recipe, start=str(start)), data_folder, tmp_path / "run", device=CPU)
 
 
 class TestLogs:
