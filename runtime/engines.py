@@ -8,8 +8,6 @@ and the engine's own sha256. The second one appears last: an engine without it d
 import hashlib
 import json
 import math
-import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -18,8 +16,8 @@ from typing import Any, Self
 
 from filelock import FileLock
 from vmfm.runtime.bundle import DETAILS, MOST_PATCHES, NET_MULTIPLE_PX, Bundle
-from vmfm.runtime.cuda.compile import cache_folder
 from vmfm.runtime.errors import BackendError
+from vmfm.runtime.files import cache_folder, write_whole
 from vmfm.runtime.graph import PATCH_PX, TENSORS, Node
 
 RECIPE = "fp16-2"  # how engines are made of ONNX files: changes with every change of that
@@ -152,7 +150,6 @@ class EngineCache:
         record = {"key": key.to_json(), "bytes": len(engine), "sha256": hashlib.sha256(engine).hexdigest()}
         file = self.engine_file(key)
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
             self._sidecar(key).unlink(missing_ok=True)
             write_whole(file, engine)
             write_whole(self._sidecar(key), json.dumps(record, indent=2).encode())
@@ -210,16 +207,3 @@ class EngineCache:
             except (OSError, ValueError, KeyError, TypeError):
                 continue
         return [capabilities for capabilities in found if capabilities]
-
-
-def write_whole(file: Path, content: bytes) -> None:
-    """Writes a file that appears under its name only when it is whole."""
-    handle, scratch = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-        os.chmod(scratch, 0o644)  # root may build what others run
-        os.replace(scratch, file)
-    except BaseException:
-        Path(scratch).unlink(missing_ok=True)
-        raise

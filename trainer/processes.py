@@ -19,7 +19,8 @@ from vmfm.trainer.errors import TrainerError
 def joined(device: str | None = None) -> Iterator[torch.device]:
     """The device that this process is to train on; inside, the processes of one torchrun know each other.
 
-    device: cpu, cuda or cuda:N; by default a GPU if there is one. Raises TrainerError where there is none such, or a process has no GPU of its own.
+    device: cpu, cuda or cuda:N; by default a GPU if there is one. Raises TrainerError where there is none such, or a
+    process has no GPU of its own.
     """
     alone = int(os.environ.get("WORLD_SIZE", "1")) == 1
     chosen = _device(device or ("cuda" if torch.cuda.is_available() else "cpu"), try_it=alone)

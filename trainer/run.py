@@ -55,15 +55,7 @@ class Run:
         if recipe.start:
             model, before = load_model(recipe.start)
             if model.config != recipe.net:
-                fresh = VMFM(recipe.net, pretrained=True)
-                anew = _adopt(fresh, model)
-                trained = {name for stage in recipe.stages for name in stage.trains}
-                if never := [name for name in anew if name not in trained]:
-                    raise TrainerError(
-                        f"{never[0]} of {recipe.start} has another shape than the recipe's, and no stage trains it: give "
-                        f"the recipe's net the shape that it has there, or train it (its net is {model.config.to_json()})"
-                    )
-                model = fresh
+                model = _resized(model, recipe)
         else:
             model = VMFM(recipe.net, pretrained=recipe.net.name != "tiny")
         run = cls(recipe, out, device, model)
@@ -169,16 +161,20 @@ class Run:
         )
 
 
-def _adopt(fresh: VMFM, other: VMFM) -> list[str]:
-    """Takes over every net of another size whose shape fits, and names the others.
+def _resized(other: VMFM, recipe: Recipe) -> VMFM:
+    """The recipe's nets, with every one of another size's taken over whose shape fits; the rest begin anew.
 
-    The modality nets are the same in `lite` and `full`, but where a shipped one was made smaller.
+    The modality nets of `lite` fit `full`. Raises TrainerError where one would begin anew that no stage trains.
     """
-    anew = []
+    fresh = VMFM(recipe.net, pretrained=True)
+    trained = {name for stage in recipe.stages for name in stage.trains}
     for name, net in other.named_children():
         own = fresh.get_submodule(name)
         if {k: v.shape for k, v in own.state_dict().items()} == {k: v.shape for k, v in net.state_dict().items()}:
             own.load_state_dict(net.state_dict())
-        else:
-            anew.append(name)
-    return anew
+        elif name not in trained:
+            raise TrainerError(
+                f"{name} of {recipe.start} has another shape than the recipe's, and no stage trains it: give the "
+                f"recipe's net the shape that it has there, or train it (its net is {other.config.to_json()})"
+            )
+    return fresh

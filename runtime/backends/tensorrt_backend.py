@@ -15,14 +15,15 @@ import numpy as np
 from vmfm.runtime.backends.base import Backend, Slot, SlotShape
 from vmfm.runtime.backends.tensorrt_flavor import Flavor, open_flavor
 from vmfm.runtime.bundle import Bundle
-from vmfm.runtime.cuda.compile import cache_folder, kernels_for
+from vmfm.runtime.cuda.compile import kernels_for
 from vmfm.runtime.cuda.driver import Device, DeviceBuffer, Event, PinnedArray, Stream
 from vmfm.runtime.cuda.launch import Module
 from vmfm.runtime.cuda.layouts import Layout, memory_layout, nbytes, scratch_layout, tensor_layout
 from vmfm.runtime.cuda.operations import Operations
 from vmfm.runtime.cuda.whole import WHOLE_DEVICE
-from vmfm.runtime.engines import EngineCache, EngineKey, Profile, tensor_shape, write_whole
+from vmfm.runtime.engines import EngineCache, EngineKey, Profile, tensor_shape
 from vmfm.runtime.errors import BackendError
+from vmfm.runtime.files import cache_folder, write_whole
 from vmfm.runtime.graph import BACKGROUND, INPUT, MEMORY, Node, inputs
 from vmfm.runtime.schedule import Schedule, Step
 
@@ -376,5 +377,4 @@ class TensorRTBackend(Backend):
         with contextlib.suppress(OSError, BackendError), self._device.current("keep what was compiled"):
             kept = self._runtime_cache.serialize()
             if kept is not None:
-                file.parent.mkdir(parents=True, exist_ok=True)
                 write_whole(file, bytes(kept))

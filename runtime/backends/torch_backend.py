@@ -218,7 +218,7 @@ class TorchCudaBackend(Backend):
             self._lanes.clear()
             self._nets.clear()
             self._memories.clear()
-        with told("close", RuntimeError):
+        with WHOLE_DEVICE, told("close", RuntimeError):
             torch.cuda.empty_cache()
 
     def _put(self, slot: CudaSlot, name: str, value: np.ndarray) -> None:

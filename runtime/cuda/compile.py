@@ -10,12 +10,12 @@ import importlib.util
 import os
 import re
 import sys
-import tempfile
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
 from vmfm.runtime.errors import BackendError
+from vmfm.runtime.files import cache_folder, write_whole
 from vmfm.runtime.gpus import find_gpus
 
 SOURCE = Path(__file__).with_name("kernels.cu")
@@ -28,8 +28,7 @@ def kernels_for(capability: tuple[int, int], *, half: bool = True) -> bytes:
 
     half: what nets read and write is float16, else float32. Raises BackendError.
     """
-    driver = find_gpus().driver_cuda
-    nvrtc = load_nvrtc(driver[0] if driver else None)
+    nvrtc = load_nvrtc()
     source = SOURCE.read_bytes()
     options = [
         f"--gpu-architecture=sm_{capability[0]}{capability[1]}",
@@ -46,29 +45,9 @@ def kernels_for(capability: tuple[int, int], *, half: bool = True) -> bytes:
     except OSError:
         pass
     cubin = nvrtc.compile(source, SOURCE.name, options)
-    _keep(file, hashlib.sha256(cubin).digest() + cubin)
+    with suppress(OSError):  # a cache that cannot be written costs time, and is no error
+        write_whole(file, hashlib.sha256(cubin).digest() + cubin)
     return cubin
-
-
-def cache_folder() -> Path:
-    """Where VMFM keeps what can be made again: $VMFM_CACHE, or the user's cache folder."""
-    if chosen := os.environ.get("VMFM_CACHE"):
-        return Path(chosen)
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "vmfm" / "cache"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vmfm"
-
-
-def _keep(file: Path, content: bytes) -> None:
-    """Writes a cache file whole or not at all. A cache that cannot be written costs time, and is no error."""
-    with suppress(OSError):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=file.parent, prefix=f".{file.name}.", delete=False) as scratch:
-            scratch.write(content)
-        try:
-            os.replace(scratch.name, file)
-        finally:
-            Path(scratch.name).unlink(missing_ok=True)
 
 
 class Nvrtc:
@@ -113,24 +92,25 @@ class Nvrtc:
 
 
 @cache
-def load_nvrtc(driver_major: int | None = None) -> Nvrtc:
-    """NVRTC from its wheel, or else from the system: the newest that makes what a driver for CUDA driver_major loads.
+def load_nvrtc() -> Nvrtc:
+    """NVRTC from its wheel, or else from the system: the newest that makes what the driver here loads.
 
-    Where there is none but newer ones, the newest. Raises BackendError where there is none at all.
+    Without a driver, or where there are none but newer ones, the newest. Raises BackendError where there is none at all.
     """
-    found, failures = [], []
+    driver, found, failures = find_gpus().driver_cuda, [], []
     for name in [*map(str, installed_nvrtcs([*_nvidia_wheels(), *map(Path, sys.path)])), *_systems_own()]:
         try:
             nvrtc = Nvrtc(_open(name))
         except OSError as error:
             failures.append(str(error))
             continue
-        if driver_major is None or nvrtc.major <= driver_major:
+        if driver is None or nvrtc.major <= driver[0]:
             return nvrtc
         found.append(nvrtc)
     if found:
         return found[0]
-    raise BackendError(f"NVRTC, which compiles VMFM's GPU kernels, is not installed ({failures[0]}); {_INSTALL}")
+    reason = failures[0] if failures else "no library of that name"
+    raise BackendError(f"NVRTC, which compiles VMFM's GPU kernels, is not installed ({reason}); {_INSTALL}")
 
 
 def installed_nvrtcs(folders: list[Path]) -> list[Path]:
@@ -153,8 +133,9 @@ def _systems_own() -> list[str]:
     """Those of a CUDA toolkit. Windows does not look for libraries on the PATH."""
     if sys.platform != "win32":
         return ["libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so"]
-    folder = Path(os.environ.get("CUDA_PATH", "")) / "bin"
-    return [str(folder / "x64" / "nvrtc64_130_0.dll"), str(folder / "nvrtc64_120_0.dll")]
+    toolkit = os.environ.get("CUDA_PATH")
+    names = ("x64/nvrtc64_130_0.dll", "nvrtc64_120_0.dll") if toolkit else ()
+    return [str(Path(toolkit or "", "bin", name)) for name in names]
 
 
 def _version(name: re.Match[str]) -> tuple[int, int]:

@@ -65,7 +65,7 @@ class Resource(ABC):
         """Frees it. Later calls do nothing."""
         if self in self._device._resources:
             self._device._resources.remove(self)
-            with self._device.current("free a resource"):
+            with WHOLE_DEVICE, self._device.current("free a resource"):
                 self._free()
 
     @abstractmethod

@@ -50,6 +50,10 @@ def test_other_format_version_says_both_versions(fresh_bundle: MakeBundle) -> No
         Bundle.open(path)
 
 
+def seal(path: Path, manifest: dict) -> None:
+    path.write_text(json.dumps(manifest | {"seal": _seal(manifest)}))
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [
@@ -62,7 +66,7 @@ def test_other_format_version_says_both_versions(fresh_bundle: MakeBundle) -> No
 def test_a_manifest_that_makes_no_sense_though_sealed(fresh_bundle: MakeBundle, change: dict, told: str) -> None:
     path = fresh_bundle().path / MANIFEST
     manifest = json.loads(path.read_text()) | change
-    path.write_text(json.dumps(manifest | {"seal": _seal(manifest)}))
+    seal(path, manifest)
     with pytest.raises(BundleError, match=told):
         Bundle.open(path.parent)
 
@@ -71,7 +75,7 @@ def test_a_file_of_a_net_that_can_be_none(fresh_bundle: MakeBundle) -> None:
     path = fresh_bundle().path / MANIFEST
     manifest = json.loads(path.read_text())
     manifest["nets"]["depth"]["file"] = "a\0b"
-    path.write_text(json.dumps(manifest | {"seal": _seal(manifest)}))
+    seal(path, manifest)
     with pytest.raises(BundleError, match="damaged"):
         Bundle.open(path.parent)
     path.write_text("[" * 100_000)
@@ -86,7 +90,7 @@ def test_ranges_of_int8_that_are_none(fresh_bundle: MakeBundle, bounds: object) 
     (path / "int8.json").write_bytes(content)
     manifest = json.loads((path / MANIFEST).read_text())
     manifest["int8"] = {"file": "int8.json", "sha256": hashlib.sha256(content).hexdigest()}
-    (path / MANIFEST).write_text(json.dumps(manifest | {"seal": _seal(manifest)}))
+    seal(path / MANIFEST, manifest)
     with pytest.raises(BundleError, match="damaged"):
         Bundle.open(path)
 

@@ -17,6 +17,7 @@ from vmfm.runtime.cuda.layouts import memory_layout, scratch_layout, tensor_layo
 from vmfm.runtime.cuda.nv12 import BT601, BT709, Coding, nv12_to_rgb, rgb_to_nv12
 from vmfm.runtime.cuda.operations import CHOOSE_THREADS, Operations
 from vmfm.runtime.fusion import fuse
+from vmfm.runtime.gpus import Gpus
 from vmfm.runtime.graph import GRAPH, RESULTS, Over, build_graph
 from vmfm.runtime.patches import LEAST_DEVIATION, gather, scatter, select
 from vmfm.runtime.preprocess import preprocess
@@ -303,4 +304,5 @@ def test_the_compiler_is_the_newest_that_the_driver_keeps_up_with(driver, chosen
     monkeypatch.setattr(compiling, "_systems_own", list)
     monkeypatch.setattr(compiling, "_open", lambda name: name)
     monkeypatch.setattr(compiling, "Nvrtc", lambda name: SimpleNamespace(major=int(name.rpartition(".")[2])))
-    assert compiling.load_nvrtc.__wrapped__(driver).major == chosen
+    monkeypatch.setattr(compiling, "find_gpus", lambda: Gpus(driver and (driver, 0), ()))
+    assert compiling.load_nvrtc.__wrapped__().major == chosen
