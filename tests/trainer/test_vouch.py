@@ -118,6 +118,16 @@ class TestFolder:
         assert cutout.cutout and not cutout.sure_points
         assert (inside(cutout.alpha, RACKET) == 255).all() and (inside(cutout.person, RACKET) == 0).all()
 
+    @pytest.mark.parametrize(("cls", "known"), [("couch", 0), ("umbrella", UNKNOWN)])
+    def test_what_the_matte_leaves_out_is_background_if_nobody_holds_such_things(self, photos, cls, known) -> None:
+        folder, mattes, out = photos
+        facts = json.loads((folder / "interactions.json").read_text())
+        facts["images"]["seen"]["objects"] = [{"cls": cls, "box": BYSTANDER}]
+        (folder / "interactions.json").write_text(json.dumps(facts))
+        vouch_folder(folder, mattes, out)
+        label = cv2.imread(str(out / "labels" / "seen.png"), cv2.IMREAD_GRAYSCALE)
+        assert (inside(label, BYSTANDER) == known).all() and (inside(label, PERSON) == 255).all()
+
     def test_goes_on_where_it_stopped(self, photos) -> None:
         folder, mattes, out = photos
         first = vouch_folder(folder, mattes, out)

@@ -3,6 +3,7 @@
 A large salient-object net draws arms, straps and racket strings as no polygon does, but knows neither who is a person nor
 what is held. Masks and boxes of people know that: a piece of the matte that fills one is kept with all that hangs
 together with it, other pieces and grey haze are left unknown, and a photo whose person the matte misses teaches nothing.
+A thing that the matte leaves out may be held all the same, but a sofa is not.
 
 Reads PHOTOS/images/NAME.jpg, PHOTOS/interactions.json, if at hand PHOTOS/person/NAME.png, and MATTES/NAME.png. Writes
 
@@ -30,6 +31,7 @@ SEEN = 0.93  # mean matte over the inside of a person's mask
 PIECE = 0.02  # of a person's mask: a smaller overlap does not make a piece the person's
 FILLED = 0.3  # of a box: less is not whom or what the box shows
 TALL = 0.85  # of a box's height: likewise
+NOT_HELD = frozenset({"bed", "couch", "dining table"})  # classes of a detector: parts of a room. A chair or a bench may be in use
 PRESENT = 0.2  # of a thing's box, without the person: less, and the matte has left the thing out
 MOST_ELSE = 1.0  # things may be as large as the people; more is furniture or a scene
 MOST_BORDER = 0.08  # of the photo's top, left and right edge may cut a cut-out
@@ -48,7 +50,7 @@ def vouched(
 ) -> np.ndarray:
     """The matte as a label, uint8 (H, W): alpha, or UNKNOWN.
 
-    matte: uint8 (H, W). people, things: boxes, x, y, width, height in pixels. person: uint8 (H, W), the mask of whom the
+    matte: uint8 (H, W). people, things that may be held: boxes, x, y, width, height in pixels. person: uint8 (H, W), the mask of whom the
     first box shows, where there is one. Raises NotVouchedError.
     """
     near = _disc(max(2, round(REACH * max(matte.shape))))
@@ -132,7 +134,8 @@ def _vouch_photo(folder: Path, mattes: Path, out: Path, name: str, entry: dict) 
     if matte.shape != photo.shape[:2]:
         raise TrainerError(f"{mattes / name}.png is {matte.shape}, its photo {photo.shape[:2]}; wanted the same size")
     person = grey_if_there(folder / "person", name)
-    people, things = ([each["box"] for each in entry[kind]] for kind in ("persons", "objects"))
+    people = [each["box"] for each in entry["persons"]]
+    things = [each["box"] for each in entry["objects"] if each["cls"] not in NOT_HELD]
     verdict = []
     try:
         label = vouched(matte, people, things, person)
