@@ -51,11 +51,10 @@ class Job:
 
     @property
     def checkpoints(self) -> Path:
-        """The hidden folder of what is done so far, beside the first target, or in that where it is a folder already."""
+        """The hidden folder of what is done so far, beside the first target, or in that where it was a folder already."""
         first = self.targets[0]
-        if os.path.isdir(first):
-            return first / ".vmfm-resume"
-        return beside(first.with_name(first.name.replace("%", "#")), f"{first.suffix}.vmfm-resume")
+        outside = beside(first.with_name(first.name.replace("%", "#")), f"{first.suffix}.vmfm-resume")
+        return first / ".vmfm-resume" if os.path.isdir(first) and not os.path.exists(outside) else outside
 
     @property
     def is_there(self) -> bool:

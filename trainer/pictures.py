@@ -20,11 +20,7 @@ class Pictures:
 
     def __init__(self, recipe: Recipe, data: Path, device: torch.device) -> None:
         self.recipe, self.device = recipe, device
-        found = [
-            (source, _samples(source, data))
-            for source in recipe.sources
-            if not source.optional or (data / source.path).is_dir()
-        ]
+        found = [(source, pictures) for source in recipe.sources if (pictures := _samples(source, data))]
         self.stores = [
             (source, Store(pictures, recipe.side_px, device)) for source, pictures in found if source.kind != "things"
         ]
@@ -55,9 +51,12 @@ class Pictures:
 
 
 def _samples(source: Source, data: Path) -> list[Sample]:
+    """Of one source; none only where it is optional."""
+    if source.optional and not (data / source.path).is_dir():
+        return []
     hints = {key: data / path for key in ("labels", "taught", "objects", "vouched") if (path := getattr(source, key))}
-    found = samples(source.kind, data / source.path, exclude=source.exclude, **hints)
-    if not found:
+    found = samples(source.kind, data / source.path, exclude=source.exclude, showing=source.showing, **hints)
+    if not found and not source.optional:
         raise TrainerError(
             f"no {source.kind} in {data / source.path}; see trainer/data/README.md for the layout of data"
         )

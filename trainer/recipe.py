@@ -21,7 +21,8 @@ class Source:
 
     Of kind "things", the share is that of all things pasted. labels: the folder of masks that cut-outs came from.
     taught, objects, vouched: folders of hints for what is not labelled.
-    exclude: names to leave out. optional: go on without it where it is missing.
+    exclude: names to leave out. showing: only photos in which one of these classes was seen. optional:
+    go on without it where it is missing or empty.
     """
 
     kind: str
@@ -32,6 +33,7 @@ class Source:
     vouched: str | None = None
     objects: str | None = None
     exclude: tuple[str, ...] = ()
+    showing: tuple[str, ...] = ()
     optional: bool = False
 
 

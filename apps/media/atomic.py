@@ -57,7 +57,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def filling(folder: Path, pattern: str | None = None) -> Iterator[Path]:
-    """A temporary folder; its files move into `folder` when the block ends well and vanish when it does not.
+    """A temporary folder; it becomes `folder`, or its files move into that, when the block ends well, and vanishes when not.
 
     Files that `folder` holds under other names stay. The temporary one lies in it where it is there, since it may be a
     disk of its own, and where a pattern tells what is filled in, because several may fill one folder; else beside it.
@@ -68,7 +68,9 @@ def filling(folder: Path, pattern: str | None = None) -> Iterator[Path]:
     partial.mkdir()
     try:
         yield partial
-        folder.mkdir(exist_ok=True)
+        if not folder.exists():
+            os.replace(partial, folder)
+            return
         for file in partial.iterdir():
             os.replace(file, folder / file.name)
     finally:

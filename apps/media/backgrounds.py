@@ -98,10 +98,13 @@ class VideoBackground(Background):
     def __init__(self, path: Path) -> None:
         self._path = path
         self._failure: MediaError | None = None
+        self._length: float | None = None  # of the loop; measured when it is first searched
         self._start(0.0)
 
     def _start(self, seconds: float) -> None:
-        self._frames = looped(self._path, seconds)
+        if seconds and self._length is None:
+            self._length = _length(self._path)
+        self._frames = looped(self._path, seconds, self._length or math.inf)
         self._now_seconds, self._failure = seconds, None
         self._still = ImageBackground(next(self._frames)[1])
         self._due_seconds, self._upcoming = next(self._frames)
@@ -127,9 +130,12 @@ class VideoBackground(Background):
         return self._still.behind(frame)
 
 
-def looped(path: Path, start: float = 0.0) -> Generator[tuple[float, np.ndarray], None, None]:
-    """(the time it is due in seconds, picture) of a video's frames, over and over, from the one due at `start` on."""
-    loop_start, cut = _place(path, start) if start else (0.0, WHOLE)
+def looped(path: Path, start: float = 0.0, length: float = math.inf) -> Generator[tuple[float, np.ndarray], None, None]:
+    """(the time it is due in seconds, picture) of a video's frames, over and over, from the one due at `start` on.
+
+    length: of one loop in seconds; without it the search is in the first.
+    """
+    loop_start, cut = _place(path, start, length) if start else (0.0, WHOLE)
     while True:
         with open_reader(path, cut=cut) as reader:
             skipped = float(reader.info.skipped)
@@ -144,10 +150,33 @@ def looped(path: Path, start: float = 0.0) -> Generator[tuple[float, np.ndarray]
         gc.collect(0)
 
 
-def _place(path: Path, seconds: float) -> tuple[float, Cut]:
-    """When the loop begins that this time is in, and a cut of the video whose first frame is shown then or shortly before."""
+def _length(path: Path) -> float:
+    """Seconds to the end of a video's last picture, as looped() counts them: what containers tell may be the sound's.
+
+    Infinite where they tell nothing, or no end can be decoded.
+    """
     with open_reader(path) as reader:
-        length = float(reader.info.frames / reader.info.fps) if reader.info.frames else math.inf
+        told = float(reader.info.frames / reader.info.fps) if reader.info.frames else 0.0
+    back = _FAR_SECONDS
+    while told:
+        cut = Cut(Fraction(told - back)) if back < told else WHOLE
+        with suppress(ReadError):  # there may be no picture so late
+            return _end(path, cut)
+        if cut is WHOLE:
+            break
+        back *= 4
+    return math.inf
+
+
+def _end(path: Path, cut: Cut) -> float:
+    with open_reader(path, cut=cut) as reader:
+        for frame in reader:
+            pass
+        return float(reader.info.skipped) + frame.seconds + float(frame.duration * reader.info.time_base)
+
+
+def _place(path: Path, seconds: float, length: float) -> tuple[float, Cut]:
+    """When the loop begins that this time is in, and a cut of the video whose first frame is shown then or shortly before."""
     loop_start = seconds // length * length if length < math.inf else 0.0
     back = _BACK_SECONDS
     while back < seconds - loop_start:

@@ -53,7 +53,7 @@ def parse_seconds(text: str) -> Fraction:
 def parse_fps(text: str) -> Fraction:
     """Pictures per second from 25, 23.976 or 24000/1001. Raises ReadError."""
     try:
-        fps = Fraction(text)
+        fps = Fraction(text).limit_denominator(1001)  # 23.976023976 is 24000/1001; libav counts in 32 bits
     except (ValueError, ZeroDivisionError):
         fps = Fraction(0)
     if not 0 < fps <= 1000:

@@ -7,6 +7,7 @@ from vmfm.apps.media.frames import MediaInfo
 from vmfm.apps.media.tracks import Tracks
 from vmfm.apps.media.video_writer import zero_of_part
 
+_KEPT_WORDS = {"alpha_mode"}  # without it, players show a cut-out in WebM opaque
 _MOST_LAG = 16  # pictures that a decoder has to hold, at most
 
 
@@ -17,7 +18,7 @@ class VideoJoiner:
         self, container: "av.container.OutputContainer", info: MediaInfo, tracks: Tracks | None = None
     ) -> None:
         self._container = container
-        self._time_base, self._fps = info.time_base, info.fps
+        self._time_base, self._fps, self._sample_aspect = info.time_base, info.fps, info.sample_aspect
         self._tracks = tracks
         self._stream: av.VideoStream | None = None
         self._last_dts: int | None = None
@@ -30,8 +31,13 @@ class VideoJoiner:
         with av.open(str(part)) as source:
             track = source.streams.video[0]
             if self._stream is None:
-                self._stream = self._container.add_stream_from_template(track)
+                # opaque: by its name alone, libav would look for an encoder called like the decoder that it would choose
+                self._stream = self._container.add_stream_from_template(track, opaque=True)
                 self._stream.codec_context.codec_tag = track.codec_context.codec_tag  # tells the kinds of ProRes apart
+                self._stream.codec_context.sample_aspect_ratio = (
+                    self._sample_aspect
+                )  # of ProRes a file knows it, no packet
+                self._stream.metadata.update({k: v for k, v in track.metadata.items() if k.lower() in _KEPT_WORDS})
                 self._stream.codec_context.framerate = self._fps  # for a timecode; else each tick counts as a frame
                 self._stream.time_base = track.time_base
             shift = round(zero_of_part(source, starts_at) * self._time_base / track.time_base)

@@ -1,6 +1,7 @@
 """A window on the screen, through OpenCV."""
 
 import os
+import subprocess
 import sys
 
 import cv2
@@ -8,6 +9,7 @@ import numpy as np
 from vmfm.runtime import VmfmError
 
 _ESCAPE = 27
+_ANSWER_SECONDS = 30  # OpenCV is loaded meanwhile
 
 
 class WindowError(VmfmError):
@@ -19,9 +21,11 @@ class Window:
 
     def __init__(self, title: str) -> None:
         """Raises WindowError."""
-        # Without a display, OpenCV's Qt would end the whole process.
-        if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
-            raise WindowError("there is no display to open a window on: run this on a desktop, or without --preview")
+        if sys.platform == "linux" and not _display_answers():
+            raise WindowError(
+                "there is no X display to open a window on: run this on a desktop, under Wayland with XWayland, or without "
+                "--preview"
+            )
         os.environ.setdefault("QT_LOGGING_RULES", "*=false")  # it complains of fonts that nothing here needs
         self._title = title
         self._size: tuple[int, ...] | None = None
@@ -51,3 +55,12 @@ class Window:
         """May be called twice."""
         if cv2.getWindowProperty(self._title, cv2.WND_PROP_VISIBLE) >= 0:
             cv2.destroyWindow(self._title)
+
+
+def _display_answers() -> bool:
+    """Tried by another process: where no display answers, OpenCV's Qt aborts the one that asks."""
+    asking = [sys.executable, "-c", "import cv2; cv2.namedWindow('vmfm')"]
+    try:
+        return subprocess.run(asking, check=False, capture_output=True, timeout=_ANSWER_SECONDS).returncode >= 0
+    except subprocess.TimeoutExpired:
+        return False

@@ -32,7 +32,7 @@ class Clip:
 
     @property
     def description(self) -> dict[str, object]:
-        """For the page. seconds: how long it is, an estimate in some containers; an image has neither that nor fps."""
+        """For the page. seconds: how long it is, an estimate in some containers, 0 where these do not tell; fps: 0 of an image."""
         info, damage = self.info, self._reader.damage
         return {
             "width": info.width,

@@ -10,8 +10,11 @@ from typing import Any
 from vmfm.apps.jobs import Job, Targets, plan_jobs
 from vmfm.apps.live import Worker
 from vmfm.apps.media.backgrounds import Background, open_background
+from vmfm.apps.media.errors import ReadError, WriteError
 from vmfm.apps.media.frames import MediaInfo
 from vmfm.apps.media.kinds import is_image
+from vmfm.apps.media.reader import open_reader
+from vmfm.apps.media.writer import check_tracks
 from vmfm.apps.recomposite import Done, Wish, recomposite, results_for
 from vmfm.apps.session import FRAMES_IN_FLIGHT
 from vmfm.apps.studio.backdrops import TRANSPARENT
@@ -132,11 +135,25 @@ class Export(Worker):
                 self._job,
                 stream,
                 background,
-                Wish(salvage=True),
+                Wish(salvage=True, audio=self._sound_fits()),
                 on_start=self._start,
                 on_frame=self._advance,
                 on_note=self._notes.append,
             )
+
+    def _sound_fits(self) -> bool:
+        """Whether the result can hold the clip's sound; if not, a note tells that it is left out."""
+        target = self._job.targets[0]
+        if is_image(target):
+            return True
+        with open_reader(self._order.clip, salvage=True) as reader:
+            info = reader.info
+        try:
+            check_tracks(target, info, self._order.clip, sound=True)
+        except (ReadError, WriteError):
+            self._notes.append(f"without the clip's sound, of a kind that {target.suffix} files cannot hold")
+            return False
+        return True
 
     def _open_stream(self, background: Background | None) -> MattingStream:
         deliver: tuple[Result, ...] = results_for([self._job], background)

@@ -68,8 +68,9 @@ def build_app(studio: Studio, token: str, hosts: Collection[str]) -> Starlette:
         return JSONResponse({})
 
     async def give(request: Request) -> Response:
-        file = _tab(request).results / safe_name(request.path_params["name"])
-        if not file.is_file():
+        results = _tab(request).results.glob("*")
+        file = next((file for file in results if file.name == request.path_params["name"]), None)
+        if file is None:
             raise HTTPException(404)
         return FileResponse(file, filename=file.name, content_disposition_type="attachment")
 

@@ -151,3 +151,22 @@ def test_a_video_looped_for_hours_keeps_no_frames(make_video, tmp_path):
         gc.enable()
         frames.close()
     assert held < 10
+
+
+def test_a_video_whose_sound_is_longer_loops_by_its_pictures_wherever_it_is_entered(make_video, tmp_path):
+    """Else a resumed job would go on with another picture than it stopped at."""
+    whole = make_video(
+        tmp_path / "whole.mkv", pts=range(36), sound="aac", prepare=lambda stream: setattr(stream.codec_context, "max_b_frames", 0)
+    )  # fmt: skip
+    film = tmp_path / "film.mkv"
+    with av.open(str(whole)) as source, av.open(str(film), "w") as target:
+        tracks = {stream: target.add_stream_from_template(stream) for stream in source.streams}
+        for packet in source.demux():
+            if packet.size and (packet.stream.type == "audio" or packet.pts * packet.time_base < 1):
+                packet.stream = tracks[packet.stream]
+                target.mux(packet)
+    times = [0.5 * n for n in range(60)]
+    run_through = behind(str(film), *map(frame_at, times))
+    for place in (7, 31, 58):
+        (entered,) = behind(str(film), frame_at(times[place]))
+        assert np.array_equal(entered, run_through[place])

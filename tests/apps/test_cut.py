@@ -28,6 +28,10 @@ def test_what_is_no_time_is_told(text):
         parse_seconds(text)
 
 
+def test_a_frame_rate_with_many_decimals_is_the_usual_one():
+    assert parse_fps("23.976023976") == parse_fps("24000/1001") == Fraction(24000, 1001)
+
+
 @pytest.mark.parametrize("text", ["", "x", "0", "-25", "1/0", "inf", "2000"])
 def test_what_is_no_frame_rate_is_told(text):
     with pytest.raises(ReadError, match="frame rate"):

@@ -83,3 +83,12 @@ def test_overwrite_allows_what_exists(here):
 def test_an_empty_folder_is_a_fine_place_for_mattes(here):
     (here / "mattes").mkdir()
     assert plan("in.mp4", alpha="mattes") == [("in.mp4", None, "mattes", None)]
+
+
+def test_a_folder_that_was_half_filled_is_gone_on_with(here):
+    """Its checkpoints lie beside it, where it was not yet there when they were made."""
+    (job,) = plan_jobs([Path("in.mp4")], Targets(alpha="mattes/"))
+    job.checkpoints.mkdir()
+    Path("mattes").mkdir()
+    Path("mattes/000000.png").touch()
+    assert job.was_begun and not job.is_there

@@ -79,3 +79,13 @@ def test_a_result_that_cannot_be_does_not_stop_the_others(vmfm, make_video, tmp_
     assert "b.mov: 12 frames" in out
     assert ".webm files hold no h264 here" in err
     assert [path.name for path in (tmp_path / "o").iterdir()] == ["b.mov"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+def test_results_go_to_the_file_that_stdout_is_though_bars_move_on_the_screen():
+    screen, end = os.openpty()
+    code = "from vmfm.apps.reports import Lines\nwith Lines().shown(): print('result')"
+    done = subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.PIPE, stderr=end, text=True)
+    os.close(end)
+    os.close(screen)
+    assert done.stdout == "result\n"

@@ -381,6 +381,19 @@ class TestExport:
         else:
             assert (corner[3] if kind.startswith("cutout") else corner[0]) < 20
 
+    def test_a_long_name_is_no_obstacle(self, page, clip):
+        long = clip.with_name(f"{'long ' * 20}.mp4")
+        long.write_bytes(clip.read_bytes())
+        page.bring(long)
+        done = page.export("alpha.mp4")
+        assert len(page.get(f"results/{done['name']}").content) == done["bytes"]
+
+    def test_sound_that_the_result_cannot_hold_is_left_out_and_that_is_told(self, page, make_video, tmp_path):
+        page.bring(make_video(tmp_path / "loud.mp4", sound="aac"))
+        page.say("background", text="#00ff00")
+        done = page.export("composite.webm")
+        assert done["state"] == "done" and "without the clip's sound" in done["text"]
+
     def test_nothing_is_left_of_one_that_is_cancelled(self, page, studio, make_video, tmp_path):
         page.bring(make_video(tmp_path / "long.mp4", size=(320, 240), pts=range(600)))
         page.see()

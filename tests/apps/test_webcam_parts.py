@@ -202,9 +202,12 @@ def test_the_advice_elsewhere(monkeypatch, system, word):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems always have a display")
-def test_without_a_display_there_is_no_window(monkeypatch):
+@pytest.mark.parametrize("display", [{}, {"WAYLAND_DISPLAY": "wayland-0"}, {"DISPLAY": ":4321"}], ids=str)
+def test_without_a_display_there_is_no_window(monkeypatch, display):
     monkeypatch.delenv("DISPLAY", raising=False)
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    for name, value in display.items():
+        monkeypatch.setenv(name, value)
     with pytest.raises(WindowError, match="without --preview"):
         Window("test")
 

@@ -4,12 +4,13 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
+from vmfm.apps.media.atomic import filling
 from vmfm.apps.media.encodings import Storing, choose_encoding
 from vmfm.apps.media.errors import WriteError
 from vmfm.apps.media.frames import Frame, MediaInfo
 from vmfm.apps.media.images import write_image
 from vmfm.apps.media.reader import open_reader
-from vmfm.apps.media.writer import FolderWriter, open_writer
+from vmfm.apps.media.writer import FolderWriter, open_joiner_into, open_part, open_writer, reserve
 
 
 def copy(source, target, **options):
@@ -189,3 +190,59 @@ def test_what_a_killed_process_of_the_same_number_left_is_no_obstacle(make_video
     status, _, err = vmfm("recomposite", source, "--alpha", "mattes")
     assert status == 0, err
     assert sorted(path.name for path in mattes.iterdir()) == [f"{number:06}.png" for number in range(3)]
+
+
+@pytest.mark.parametrize(
+    ("suffix", "content", "codec"),
+    [
+        (".mp4", "picture", None),
+        (".mp4", "picture", "av1"),
+        (".webm", "picture", None),
+        (".webm", "cut-out", None),
+        (".mov", "cut-out", None),
+        (".mov", "matte", None),
+        (".mkv", "matte", None),
+    ],
+)
+def test_parts_that_are_joined_are_what_is_written_at_once(tmp_path, suffix, content, codec):
+    info = MediaInfo(64, 48, is_video=True, time_base=Fraction(1, 24), fps=Fraction(24), sample_aspect=Fraction(4, 3))
+    encoding = choose_encoding(suffix, content, Storing(codec=codec))
+    channels = {"picture": (3,), "cut-out": (4,), "matte": ()}[content]
+    frames = [Frame(np.full((48, 64, *channels), 20 * n, np.uint8), n, n, 1) for n in range(9)]
+
+    def write(writer, some):
+        for frame in some:
+            writer.write(frame.image, frame)
+
+    once, joined = tmp_path / f"once{suffix}", tmp_path / f"joined{suffix}"
+    with open_writer(once, info, encoding) as writer:
+        write(writer, frames)
+    with reserve(joined, info) as partial, open_joiner_into(partial, joined, info) as joiner:
+        for first in (0, 4):
+            part = tmp_path / f"part{first}{suffix}"
+            with open_part(part, info, encoding, first) as writer:
+                write(writer, frames[first : first + 4] if first == 0 else frames[first:])
+            joiner.append(part, first)
+    facts = []
+    for path in (once, joined):
+        with av.open(str(path)) as container:
+            stream = container.streams.video[0]
+            words = {key.lower(): word for key, word in stream.metadata.items()}
+            facts.append(
+                (
+                    stream.codec_context.name, stream.codec_context.codec_tag, stream.sample_aspect_ratio,
+                    words.get("alpha_mode"), [round(frame.time, 3) for frame in container.decode(stream)],
+                )
+            )  # fmt: skip
+    assert facts[0] == facts[1]
+    assert len(facts[0][-1]) == 9 and (facts[0][-2] == "1") == (suffix == ".webm" and content == "cut-out")
+
+
+def test_a_new_folder_is_there_as_a_whole_or_not_at_all(tmp_path, monkeypatch):
+    def interrupted(*paths):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), filling(tmp_path / "mattes") as folder:
+        (folder / "0.png").write_bytes(b"")
+        monkeypatch.setattr("vmfm.apps.media.atomic.os.replace", interrupted)
+    assert not list(tmp_path.iterdir())

@@ -38,6 +38,37 @@ class TestMatte:
         assert losses.weighted_mean(error, known).item() == pytest.approx(0.1)
 
 
+class TestLaplacian:
+    """An error on 32x64 pixels against a truth of 0."""
+
+    def loss(self, error, known=None):
+        return losses.laplacian_loss(error, torch.zeros_like(error), torch.ones_like(error) if known is None else known)
+
+    def square(self, side, column=16):
+        error = torch.zeros(1, 1, 32, 64)
+        error[..., 8 : 8 + side, column : column + side] = 0.5
+        return error
+
+    def test_of_what_is_off_by_the_same_everywhere_nothing_is_felt(self):
+        assert self.loss(torch.full((1, 1, 32, 64), 0.3)).item() == pytest.approx(0, abs=1e-6)
+
+    def test_a_checkerboard_by_hand(self):
+        # each 2x2 pixels have the mean 0, so that all of it is in the first octave, which counts 1 of 31
+        error = torch.tensor([[0.4, -0.4], [-0.4, 0.4]]).repeat(16, 32)[None, None]
+        assert self.loss(error).item() == pytest.approx(0.4 / 31)
+
+    def test_a_larger_mistake_is_felt_more(self):
+        assert 0 < self.loss(self.square(2)) < self.loss(self.square(4)) < self.loss(self.square(8))
+
+    def test_what_is_unknown_counts_nothing(self):
+        known = torch.ones(1, 1, 32, 64)
+        known[..., 32:] = 0
+        error = self.square(4, column=40) + 0.2 * (known == 0)
+        assert self.loss(error, known).item() == pytest.approx(0, abs=1e-6)
+        assert self.loss(self.square(4, column=8), known) > 0
+        assert self.loss(error, 0 * known) == 0
+
+
 class TestComposite:
     def test_by_hand(self):
         foreground, background = torch.full((1, 3, 1, 2), 0.8), torch.full((1, 3, 1, 2), 0.2)

@@ -20,6 +20,7 @@ from vmfm.trainer.checkpoint import load_model, load_state, save_weights, unique
 from vmfm.trainer.config import TINY
 from vmfm.trainer.errors import TrainerError
 from vmfm.trainer.model import VMFM
+from vmfm.trainer.pictures import Pictures
 from vmfm.trainer.recipe import load_recipe
 from vmfm.trainer.run import learning_rate
 from vmfm.trainer.stages import OBJECTIVES, Stage
@@ -464,6 +465,13 @@ class TestMistakesThatOnlyDataShow:
     def test_no_backgrounds(self, recipe, data_folder, tmp_path):
         with pytest.raises(TrainerError, match="no source of kind backgrounds"):
             train(replace(recipe, sources=recipe.sources[:1]), data_folder, tmp_path / "run", device=CPU)
+
+    def test_a_source_that_shows_nothing_of_what_it_should(self, recipe, data_folder):
+        source = replace(recipe.sources[0], showing=("couch",))
+        with pytest.raises(TrainerError, match="no rendered in"):
+            Pictures(replace(recipe, sources=(*recipe.sources, source)), data_folder, CPU)
+        without = replace(recipe, sources=(*recipe.sources, replace(source, optional=True)))
+        assert [given for given, _ in Pictures(without, data_folder, CPU).stores] == list(recipe.sources)
 
     def test_epochs_are_passes_over_the_stages_pictures(self, recipe, data_folder, tmp_path):
         stage = replace(recipe.stages[1], steps=0, epochs=0.75, kinds=("rendered",))  # of 8 pictures, 2 a batch

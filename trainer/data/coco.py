@@ -23,15 +23,13 @@ import numpy as np
 from vmfm.trainer.data.coco_masks import decode
 from vmfm.trainer.data.cutouts import read_json, write_json
 from vmfm.trainer.data.held_out import is_held_out
-from vmfm.trainer.data.interactions import Box
-from vmfm.trainer.data.weak_objects import WeakConfig
+from vmfm.trainer.data.interactions import FURNITURE, Box
 from vmfm.trainer.errors import TrainerError
 from vmfm.trainer.files import write_whole
 from vmfm.trainer.images import encode
 
 PREFIX = "coco_"  # of names: of these photos a wider border is distrusted, since drawn polygons are coarse
 PERSON = "person"
-FURNITURE = WeakConfig.skip_classes  # near people more often than used by them
 SMALLEST = 0.02  # of the photo: a box that the largest person must fill, else nobody in particular is shown
 TOUCH = 0.02  # of the person's height: a thing whose mask is nearer than this is in use
 NEAR = 0.1  # of the person's height: the same of boxes, which say less

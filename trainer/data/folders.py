@@ -181,6 +181,7 @@ def samples(
     objects: Path | None = None,
     vouched: Path | None = None,
     exclude: Collection[str] = (),
+    showing: Collection[str] = (),
     split: str = "train",
     workers: int = 8,
 ) -> list[Sample]:
@@ -189,7 +190,7 @@ def samples(
     kind: a name in READERS. labels: where `cutouts` and `things` find what is known of the photos they were cut from.
     taught, objects, vouched: folders of hints for photos whose matte is not labelled, as `vmfm data teach`, `objects` and
     `vouch` write them.
-    exclude: names to leave out. split: "train" or "dev".
+    exclude: names to leave out. showing: only photos with one of these classes among their objects. split: "train" or "dev".
     Raises TrainerError on an unknown kind, a missing folder or an unreadable file.
     """
     if kind not in READERS:
@@ -197,9 +198,17 @@ def samples(
     if not folder.is_dir():
         raise TrainerError(f"there is no data folder {folder}; name the data with --data DIR")
     hints = {"_labels": labels or folder, "_taught": taught, "_objects": objects, "_vouched": vouched}
-    entries = {name: entry | hints for name, entry in _entries(kind, folder, labels, split) if name not in exclude}
+    entries = {
+        name: entry | hints
+        for name, entry in _entries(kind, folder, labels, split)
+        if name not in exclude and (not showing or _shows(entry, showing))
+    }
     with ThreadPoolExecutor(workers) as pool:
         return list(pool.map(partial(_load, READERS[kind], folder), entries.keys(), entries.values()))
+
+
+def _shows(entry: dict, classes: Collection[str]) -> bool:
+    return any(thing["cls"] in classes for thing in entry.get("objects", ()))
 
 
 def _load(reader: Reader, folder: Path, name: str, entry: dict) -> Sample:

@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 from vmfm.trainer.data.cutouts import WRITE_EVERY, border_share, read_json, to_rgba, write_json, write_webp
 from vmfm.trainer.data.folders import UNKNOWN, grey_if_there
-from vmfm.trainer.data.interactions import Box
+from vmfm.trainer.data.interactions import FURNITURE, Box
 from vmfm.trainer.errors import TrainerError
 from vmfm.trainer.files import write_whole
 from vmfm.trainer.images import encode, read, read_grey
@@ -31,7 +31,6 @@ SEEN = 0.93  # mean matte over the inside of a person's mask
 PIECE = 0.02  # of a person's mask: a smaller overlap does not make a piece the person's
 FILLED = 0.3  # of a box: less is not whom or what the box shows
 TALL = 0.85  # of a box's height: likewise
-NOT_HELD = frozenset({"bed", "couch", "dining table"})  # classes of a detector: parts of a room. A chair or a bench may be in use
 PRESENT = 0.2  # of a thing's box, without the person: less, and the matte has left the thing out
 MOST_ELSE = 1.0  # things may be as large as the people; more is furniture or a scene
 MOST_BORDER = 0.08  # of the photo's top, left and right edge may cut a cut-out
@@ -135,7 +134,7 @@ def _vouch_photo(folder: Path, mattes: Path, out: Path, name: str, entry: dict) 
         raise TrainerError(f"{mattes / name}.png is {matte.shape}, its photo {photo.shape[:2]}; wanted the same size")
     person = grey_if_there(folder / "person", name)
     people = [each["box"] for each in entry["persons"]]
-    things = [each["box"] for each in entry["objects"] if each["cls"] not in NOT_HELD]
+    things = [each["box"] for each in entry["objects"] if each["cls"] not in FURNITURE]
     verdict = []
     try:
         label = vouched(matte, people, things, person)

@@ -19,6 +19,7 @@ from typing import Any
 import cv2
 import numpy as np
 from vmfm.trainer.data.cutouts import WRITE_EVERY, read_json, write_json
+from vmfm.trainer.data.interactions import FURNITURE
 from vmfm.trainer.data.soften import SoftenError
 from vmfm.trainer.files import write_whole
 from vmfm.trainer.images import encode, read, read_mask
@@ -53,12 +54,7 @@ class WeakConfig:
     min_main_piece: float = 0.85  # of the segmentation's area in its largest piece
     max_gap_px: float = 6.0  # between the object and the person (or the person's box), in a photo of 512 px
     erode_px: int = 2
-    skip_classes: tuple[str, ...] = (
-        "dining table",
-        "bed",
-        "couch",
-        "bench",
-    )  # near people more often than used by them
+    skip_classes: tuple[str, ...] = FURNITURE
     iterations: int = 4
 
 

@@ -107,8 +107,9 @@ function setBusy(cause, text) {
 function setSource(kind) { // "none", "clip" or "camera"
   if (kind !== body.dataset.source) for (const pane of document.querySelectorAll("figure")) pane.classList.add("stale");
   body.dataset.source = kind;
-  const plays = kind === "clip" && clip.seconds > 0;
-  for (const id of ["back", "play", "on", "scrub"]) $(id).disabled = !plays;
+  const plays = kind === "clip" && clip.fps > 0;
+  for (const id of ["back", "play", "on"]) $(id).disabled = !plays;
+  $("scrub").disabled = !plays || !clip.seconds; // some videos do not tell how long they are
   $("camera").ariaPressed = kind === "camera";
   $("camera").textContent = kind === "camera" ? "Stop camera" : "Camera";
   $("source").textContent = { none: "Nothing open", camera: "Camera", clip: clip && `${clip.name} · ${clip.width}×${clip.height}${clip.fps ? ` · ${+clip.fps.toFixed(2)} fps` : ""}` }[kind];
@@ -131,7 +132,7 @@ function setPosition(seconds) {
 
 function showTime(seconds) {
   const text = (s) => `${Math.floor(s / 60)}:${(s % 60).toFixed(1).padStart(4, "0")}`;
-  $("time").textContent = clip?.seconds ? `${text(seconds)} / ${text(clip.seconds)}` : "–";
+  $("time").textContent = clip?.fps ? text(seconds) + (clip.seconds ? ` / ${text(clip.seconds)}` : "") : "–";
   $("scrub").setAttribute("aria-valuetext", `${seconds.toFixed(1)} seconds`);
 }
 
@@ -337,7 +338,7 @@ addEventListener("keydown", (event) => {
 // Export
 
 function offerKinds() {
-  const image = Boolean(clip) && clip.seconds === 0, transparent = background() === "transparent";
+  const image = clip?.fps === 0, transparent = background() === "transparent";
   const offered = Object.entries(hello?.kinds ?? {}).filter(([, kind]) => kind.image === image && (kind.transparent ?? transparent) === transparent);
   const chosen = $("kind").selectedOptions[0]?.dataset.name;
   $("kind").replaceChildren(...offered.map(([key, kind]) => {
