@@ -111,9 +111,10 @@ def score_picture(alpha: np.ndarray, picture: Picture) -> dict[str, float | None
             "conn": metrics.connectivity_error(alpha, picture.alpha),
         }
     if picture.person_object is not None:
-        scores |= {"iou": metrics.iou(alpha, picture.person_object), "leak": metrics.leak(alpha, picture.person_object)}
+        mask, known = picture.person_object, picture.known
+        scores |= {"iou": metrics.iou(alpha, mask), "leak": metrics.leak(alpha, mask, known)}
         if picture.alpha is None:
-            scores["mad_outside_border"] = metrics.mad_outside_border(alpha, picture.person_object)
+            scores["mad_outside_border"] = metrics.mad_outside_border(alpha, mask, known)
         if picture.person is not None:
             scores["object_recall"] = metrics.object_recall(alpha, picture.person_object, picture.person)
     if picture.person is not None:

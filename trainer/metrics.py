@@ -130,17 +130,18 @@ def object_core(person_object: np.ndarray, person: np.ndarray) -> np.ndarray:
     return _distance_inside((person_object >= 0.5) & (person < 0.5)) > OBJECT_EROSION_PX
 
 
-def leak(prediction: np.ndarray, person_object: np.ndarray) -> float | None:
+def leak(prediction: np.ndarray, person_object: np.ndarray, region: np.ndarray | None = None) -> float | None:
     """Mean alpha x 1000 over pixels more than 15 px from person_object; None where there is no such pixel."""
     prediction, truth = _pair(prediction, person_object)
-    return _mean(prediction[_distance_inside(truth < 0.5) > LEAK_DISTANCE_PX], 1e3)
+    far = _distance_inside(truth < 0.5) > LEAK_DISTANCE_PX
+    return _mean(prediction[far & _selection(region, truth.shape)], 1e3)
 
 
-def mad_outside_border(prediction: np.ndarray, mask: np.ndarray) -> float | None:
+def mad_outside_border(prediction: np.ndarray, mask: np.ndarray, region: np.ndarray | None = None) -> float | None:
     """`mad` against a mask, leaving out the pixels within 5 px of its border, where hand-drawn labels are coarse."""
     inside = as_alpha(mask, "the mask") >= 0.5
     sure = np.maximum(_distance_inside(inside), _distance_inside(~inside)) > BORDER_BAND_PX
-    return mad(prediction, inside, sure)
+    return mad(prediction, inside, sure & _selection(region, inside.shape))
 
 
 def mean_of(values: Iterable[float | None]) -> float | None:

@@ -35,7 +35,7 @@ EMPTY = Sample("empty", noise(seed=2), np.zeros((96, 64), np.uint8), person=np.z
 
 
 USUAL = Chances()
-NOTHING = Chances(held=0, beside=0, crowd=0, defocus=0, shadow=0, motion=0, jpeg=0)
+NOTHING = Chances(sharp=0, held=0, beside=0, crowd=0, defocus=0, shadow=0, motion=0, jpeg=0)
 THINGS = [
     Sample("bag", noise((40, 30), seed=5), disc((40, 30), (20, 15), 12.0), cutout=True, grip=Grip(0.5, 0.5, 0.5, True)),
     Sample("plant", noise((30, 40), seed=6), disc((30, 40), (15, 20), 12.0), cutout=True),
@@ -55,7 +55,7 @@ def plain(monkeypatch):
     monkeypatch.setattr(compose, "colour_apart", lambda rgb, alpha, behind, composed, dice: (rgb, behind))
 
 
-@pytest.mark.parametrize("effect", [None, "held", "beside", "crowd", "defocus", "shadow", "motion"])
+@pytest.mark.parametrize("effect", [None, "sharp", "held", "beside", "crowd", "defocus", "shadow", "motion"])
 def test_a_composed_picture_is_the_composition_equation(plain, effect):
     chances = replace(NOTHING, **{effect: 1.0} if effect else {})
     batch = composer(CUTOUT, chances=chances).batch(12, 64, 96, seed=5)
@@ -83,6 +83,28 @@ def test_of_a_person_behind_no_more_counts_as_known_than_in_front(plain):
     added = (batch.alpha - alone.alpha)[behind] > 0.5
     assert (batch.person_known[behind][added] == 0).all()
     assert (batch.depth_known.flatten()[told & told.roll(1)] == 1).all()
+
+
+def test_a_sharp_background_is_as_sharp_as_a_picture_made_small(plain):
+    """Else the nets would learn that whatever is sharp is foreground."""
+
+    def sharpness(chance):
+        batch = composer(CUTOUT, chances=replace(NOTHING, sharp=chance)).batch(16, 64, 96, seed=5)
+        changes = (batch.background[..., 1:] - batch.background[..., :-1]).abs().mean()
+        return (changes / batch.background.std()).item()
+
+    assert sharpness(1.0) > 1.4 * sharpness(0.0)
+
+
+def test_of_two_people_the_one_behind_is_farther_and_both_are_people_where_they_meet(plain):
+    batch = composer(CUTOUT, chances=replace(NOTHING, crowd=1.0)).batch(16, 64, 96, seed=5)
+    alone = composer(CUTOUT, chances=NOTHING).batch(16, 64, 96, seed=5)
+    behind = (batch.alpha > 0.9) & (alone.alpha < 0.01)
+    before = alone.alpha > 0.99
+    both = behind.any(dim=(1, 2, 3)) & before.any(dim=(1, 2, 3))
+    for depth, far, near in zip(batch.depth[both], behind[both], before[both], strict=True):
+        assert depth[far].max() <= depth[near].max()
+    assert (batch.person - batch.alpha).abs().max() < 1e-5  # the cut-out holds nothing
 
 
 def test_the_equation_holds_at_the_finer_size(plain):

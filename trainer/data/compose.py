@@ -17,6 +17,8 @@ from vmfm.trainer.data.store import MAX_POINTS, Store
 from vmfm.trainer.data.things import Things
 from vmfm.trainer.errors import TrainerError
 
+BEHIND = 0.37  # of its depth, a second person's: the nearest then is as far as the farthest of the first one
+SHARP_ZOOM = 0.45, 0.9  # pixels of the nets to one of a photo that is made small
 DETAIL = 2  # pictures are drawn at twice the nets' size: what the refinement sees, and antialiasing for the nets
 
 
@@ -30,6 +32,7 @@ class Chances:
     held: float = 0.15  # a thing is put before the person, where its holder held it: foreground
     beside: float = 0.3  # a thing stands beside or behind the person: background
     crowd: float = 0.12  # a second person with his or her things stands behind
+    sharp: float = 0.5  # the background is a large photo made small, which is as sharp as pictures get
     defocus: float = 0.2  # the background is out of focus
     shadow: float = 0.3  # the foreground's shadow lies on the background
     motion: float = 0.15  # the foreground, the background or both move during the exposure
@@ -126,9 +129,9 @@ class Composer:
         crowd = composed * composed.roll(1, 0) * dice.chance(chances.crowd)
         other_alpha = crowd * alpha.roll(1, 0)
         behind = other_alpha * rgb.roll(1, 0) + (1 - other_alpha) * behind
-        person = torch.maximum(person, (1 - alpha) * crowd * person.roll(1, 0))
+        person = person + (1 - alpha) * crowd * person.roll(1, 0)
         person_unknown = torch.maximum(person_unknown, (1 - alpha) * crowd * person_unknown.roll(1, 0))
-        depth = torch.where(alpha > 0.5, depth, torch.where(other_alpha > 0.5, 0.9 * depth.roll(1, 0), depth))
+        depth = torch.where(alpha > 0.5, depth, torch.where(other_alpha > 0.5, BEHIND * depth.roll(1, 0), depth))
         points = torch.cat((points, points.roll(1, 0) * crowd.view(-1, 1, 1)), dim=1)
         depth_known, sure = (known * (1 - crowd * (1 - known.roll(1, 0))) for known in (depth_known, sure))
         # what of the first is seen, and what of the one behind: both belong to the matte
@@ -193,8 +196,18 @@ class Composer:
         return planes, dice.send(points), flags, people
 
     def _behind(self, height: int, width: int, dice: Dice) -> Tensor:
-        indices, matrices = (every[dice.rows] for every in self._aim(self.backgrounds, dice.size, width / height, dice))
-        grid = crops.grid(dice.send(matrices), height, width)
+        """Sharp ones go on mirrored where the photo ends, since photos are kept too small to be shown smaller still.
+
+        Were all of them enlarged, as crops of photos mostly are, the nets would learn that whatever is sharp is foreground.
+        """
+        indices, matrices = self._aim(self.backgrounds, dice.size, width / height, dice)
+        zooms = dice.host.uniform(*SHARP_ZOOM, dice.size)
+        for i in np.flatnonzero(dice.host.random(dice.size) < self.chances.sharp):
+            matrices[i] = crops.widened(matrices[i], height / DETAIL / zooms[i])
+        indices, matrices = indices[dice.rows], matrices[dice.rows]
+        places = [self.backgrounds.placements[i] for i in indices]
+        sizes = dice.send(np.array([(place.width, place.height) for place in places], np.float32))
+        grid = crops.mirrored(crops.grid(dice.send(matrices), height, width), sizes)
         return self.backgrounds.crop(dice.send(indices), grid, channels=3)
 
     def _defocus(self, behind: Tensor, dice: Dice) -> Tensor:

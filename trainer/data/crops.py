@@ -70,6 +70,19 @@ def choose(place: Placement, aspect: float, rng: np.random.Generator) -> np.ndar
     return _about(linear, (0.5, 0.5), (x + width / 2, y + height / 2))
 
 
+def widened(matrix: np.ndarray, height: float) -> np.ndarray:
+    """The matrix, looking at the same middle, at no less than `height` source pixels; maybe beyond the source."""
+    factor = max(1.0, height / float(np.linalg.norm(matrix[:, 1])))
+    return _about(matrix[:, :2] * factor, (0.5, 0.5), matrix[:, :2] @ (0.5, 0.5) + matrix[:, 2])
+
+
+def mirrored(grid: Tensor, sizes: Tensor) -> Tensor:
+    """grid (N, H, W, 2) of source pixels, of sources that go on as their mirror images; sizes (N, 2): width, height."""
+    sizes = sizes[:, None, None]
+    folded = sizes - (sizes - grid % (2 * sizes)).abs()
+    return torch.minimum(folded.clamp(min=0.5), sizes - 0.5)
+
+
 def onto(place: Placement, box: Box, mirrored: bool) -> np.ndarray:
     """The matrix, as of `choose`, that shows all of the source in `box` (x, y, width, height) of the output."""
     x, y, width, height = box

@@ -58,7 +58,9 @@ def cutouts(folder: Path, name: str, entry: dict) -> Sample:
     person, both, depth = (grey_if_there(labels / kind, name) for kind in ("person", "person_object", "depth"))
     unknown = None
     if person is not None:
-        unknown = border(person, 5) if both is None else _hats(entry, person, both)
+        unknown = border(person, 5)  # a soft outline is wider than a mask's
+        if both is not None:
+            unknown = np.maximum(unknown, _hats(entry, person, both))
     return Sample(
         name,
         rgb=np.ascontiguousarray(rgba[..., :3]),
@@ -290,7 +292,7 @@ def _hinted(
         learned = (unknown > 0) & (label != UNKNOWN)
         alpha[learned], unknown[learned] = label[learned], 0
     if (label := grey_if_there(entry["_objects"], name)) is not None:
-        unknown[(label == 128) & (alpha == 0)] = 255  # inside an accepted box, but unsure
+        unknown[(label == 128) & (alpha < 128)] = 255  # inside an accepted box, but unsure
         alpha[label == 255], unknown[label == 255] = 255, 0
     return alpha, unknown
 
