@@ -77,7 +77,6 @@ class Lines:
             redirect_stdout=sys.stdout.isatty(),  # else results would go to the screen in place of the file
         )
         self._task: TaskID | None = None
-        self._finished: TaskID | None = None
 
     def shown(self) -> AbstractContextManager[object]:
         return self._progress
@@ -86,9 +85,8 @@ class Lines:
         self._tell(f"{stream.bundle.name} on {stream.backend_name}: {stream.backend_note}")
 
     def start(self, job: Job, info: MediaInfo, resumed_at: int) -> None:
-        if self._finished is not None:  # the bars of many would leave no line for the one that moves
-            self._progress.remove_task(self._finished)
-            self._finished = None
+        for finished in self._progress.task_ids:  # the bars of many would leave no line for the one that moves
+            self._progress.remove_task(finished)
         self._task = self._progress.add_task(job.source.name, total=info.frames)
         if resumed_at:
             self._progress.update(self._task, completed=resumed_at)
@@ -130,7 +128,7 @@ class Lines:
     def _stop(self) -> None:
         if self._task is not None:
             self._progress.stop_task(self._task)
-            self._finished, self._task = self._task, None
+            self._task = None
 
 
 class JsonLines:

@@ -140,10 +140,10 @@ def matting(nets: Nets, batch: Batch, stage: Stage) -> Terms:
         _modality_terms(batch, seen.segmentation, seen.depth, seen.heatmap)
         | _matte_terms(batch, seen, known)
         | _deviation_terms(batch, seen, deviations)
-        | {f"laplacian_{m}": losses.laplacian_loss(alpha, batch.alpha, known) for m, alpha in _alphas(seen)}
+        | {"matte_fused": losses.matte_loss(fused, batch.alpha, known)}
         | {
-            "matte_fused": losses.matte_loss(fused, batch.alpha, known),
-            "laplacian_fused": losses.laplacian_loss(fused, batch.alpha, known),
+            f"laplacian_{m}": losses.laplacian_loss(alpha, batch.alpha, known)
+            for m, alpha in (*_alphas(seen), ("fused", fused))
         }
     )
 

@@ -7,13 +7,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from fractions import Fraction
+from functools import cached_property
 from pathlib import Path
 
 import cv2
 import numpy as np
 from vmfm.apps.media.cut import WHOLE, Cut
 from vmfm.apps.media.errors import ReadError
-from vmfm.apps.media.frames import Frame
+from vmfm.apps.media.frames import Frame, MediaInfo
 from vmfm.apps.media.images import read_image
 from vmfm.apps.media.kinds import is_image
 from vmfm.apps.media.reader import open_reader
@@ -98,13 +99,14 @@ class VideoBackground(Background):
     def __init__(self, path: Path) -> None:
         self._path = path
         self._failure: MediaError | None = None
-        self._length: float | None = None  # of the loop; measured when it is first searched
         self._start(0.0)
 
+    @cached_property
+    def _length(self) -> float:
+        return _length(self._path)
+
     def _start(self, seconds: float) -> None:
-        if seconds and self._length is None:
-            self._length = _length(self._path)
-        self._frames = looped(self._path, seconds, self._length or math.inf)
+        self._frames = looped(self._path, seconds, self._length if seconds else math.inf)
         self._now_seconds, self._failure = seconds, None
         self._still = ImageBackground(next(self._frames)[1])
         self._due_seconds, self._upcoming = next(self._frames)
@@ -143,7 +145,7 @@ def looped(path: Path, start: float = 0.0, length: float = math.inf) -> Generato
                 yield loop_start + skipped + frame.seconds, frame.image
             if frame.index == 0 and not skipped:  # a still: shown for ever
                 yield math.inf, frame.image
-            loop_start += skipped + frame.seconds + float(frame.duration * reader.info.time_base)
+            loop_start += _end(reader.info, frame)
         cut = WHOLE
         # The first frame refers to itself since its side data was looked at. Nothing else here makes garbage, so
         # that the collector would come by after hundreds of loops: gigabytes, for large pictures.
@@ -160,19 +162,19 @@ def _length(path: Path) -> float:
     back = _FAR_SECONDS
     while told:
         cut = Cut(Fraction(told - back)) if back < told else WHOLE
-        with suppress(ReadError):  # there may be no picture so late
-            return _end(path, cut)
+        with suppress(ReadError), open_reader(path, cut=cut) as reader:  # there may be no picture so late
+            for frame in reader:
+                pass
+            return _end(reader.info, frame)
         if cut is WHOLE:
             break
         back *= 4
     return math.inf
 
 
-def _end(path: Path, cut: Cut) -> float:
-    with open_reader(path, cut=cut) as reader:
-        for frame in reader:
-            pass
-        return float(reader.info.skipped) + frame.seconds + float(frame.duration * reader.info.time_base)
+def _end(info: MediaInfo, frame: Frame) -> float:
+    """When a frame's time is over, in seconds from the beginning of the whole video."""
+    return float(info.skipped) + frame.seconds + float(frame.duration * info.time_base)
 
 
 def _place(path: Path, seconds: float, length: float) -> tuple[float, Cut]:

@@ -7,7 +7,6 @@ from vmfm.apps.media.frames import MediaInfo
 from vmfm.apps.media.tracks import Tracks
 from vmfm.apps.media.video_writer import zero_of_part
 
-_KEPT_WORDS = {"alpha_mode"}  # without it, players show a cut-out in WebM opaque
 _MOST_LAG = 16  # pictures that a decoder has to hold, at most
 
 
@@ -18,7 +17,7 @@ class VideoJoiner:
         self, container: "av.container.OutputContainer", info: MediaInfo, tracks: Tracks | None = None
     ) -> None:
         self._container = container
-        self._time_base, self._fps, self._sample_aspect = info.time_base, info.fps, info.sample_aspect
+        self._info = info
         self._tracks = tracks
         self._stream: av.VideoStream | None = None
         self._last_dts: int | None = None
@@ -34,13 +33,14 @@ class VideoJoiner:
                 # opaque: by its name alone, libav would look for an encoder called like the decoder that it would choose
                 self._stream = self._container.add_stream_from_template(track, opaque=True)
                 self._stream.codec_context.codec_tag = track.codec_context.codec_tag  # tells the kinds of ProRes apart
-                self._stream.codec_context.sample_aspect_ratio = (
-                    self._sample_aspect
-                )  # of ProRes a file knows it, no packet
-                self._stream.metadata.update({k: v for k, v in track.metadata.items() if k.lower() in _KEPT_WORDS})
-                self._stream.codec_context.framerate = self._fps  # for a timecode; else each tick counts as a frame
+                # of ProRes the file alone knows it
+                self._stream.codec_context.sample_aspect_ratio = self._info.sample_aspect
+                if "alpha_mode" in track.metadata:  # without it, players show a cut-out in WebM opaque
+                    self._stream.metadata["alpha_mode"] = track.metadata["alpha_mode"]
+                # for a timecode; else each tick counts as a frame
+                self._stream.codec_context.framerate = self._info.fps
                 self._stream.time_base = track.time_base
-            shift = round(zero_of_part(source, starts_at) * self._time_base / track.time_base)
+            shift = round(zero_of_part(source, starts_at) * self._info.time_base / track.time_base)
             for packet in source.demux(track):
                 if packet.size:
                     self._place(packet, shift)
