@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from vmfm.trainer.data.interactions import Point, points_of, points_of_render
 from vmfm.trainer.errors import TrainerError
-from vmfm.trainer.evaluate_sets import Case
+from vmfm.trainer.evaluate_sets import RENDERS, Case
 from vmfm.trainer.images import read_grey
 
 # a pseudo-depth says what is nearer, not by how much: its farthest point is taken as this many times as far
@@ -21,7 +21,7 @@ FARTHEST = 10.0
 
 def inverse_depth_of(case: Case) -> np.ndarray | None:
     """float32 (h, w), of any size: 1 / metres of a render, up to a factor of a photo; NaN where unknown. None if there is none."""
-    if case.dataset == "rendered":
+    if case.dataset in RENDERS:
         file, facts = case.folder / f"{case.name}_depth.png", facts_of(case)
         if not file.exists() or not facts:
             return None
@@ -37,7 +37,7 @@ def inverse_depth_of(case: Case) -> np.ndarray | None:
 
 def points_in(case: Case) -> list[Point]:
     """Where people meet what they use, in pixels of the picture; none where nobody has said so."""
-    if case.dataset == "rendered":
+    if case.dataset in RENDERS:
         facts = facts_of(case)
         return points_of_render(facts) if facts else []
     entry = _interactions(case.folder / "interactions.json").get(case.name)
@@ -47,7 +47,7 @@ def points_in(case: Case) -> list[Point]:
 def facts_of(case: Case) -> dict[str, Any]:
     """What a render's NAME.json says; empty where there is none."""
     file = case.folder / f"{case.name}.json"
-    return _read_json(file) if case.dataset == "rendered" and file.exists() else {}
+    return _read_json(file) if case.dataset in RENDERS and file.exists() else {}
 
 
 @lru_cache(maxsize=8)

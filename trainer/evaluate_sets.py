@@ -8,6 +8,9 @@ A data folder holds any of these; what is missing is left out:
     vouched/<folder of real>/labels/NAME.png            another program's mattes of those photos, where they can be trusted
     rendered/train/NNNNNV_fg.webp and _person.png       exact RGBA and person coverage; NNNNN is the scene's seed
     real/backgrounds/*.jpg                              what the rendered people are laid over: those that are held out
+
+Renders are scored twice: before a photo as it is kept, which enlarges most, and before the same made small, as sharp as a camera's
+picture is at the nets' size ("sharp"). What takes sharpness for foreground leaks there.
 """
 
 import hashlib
@@ -25,6 +28,8 @@ from vmfm.trainer.errors import TrainerError
 from vmfm.trainer.images import read, read_grey, read_mask
 
 SPLITS = ("dev", "train")
+RENDERS = ("rendered", "sharp")
+SHARP_SCALE = 0.5  # of a background photo, before it counts as sharp: JPEG artefacts and soft lenses are gone by then
 VIDEO_SUFFIXES = {".mp4", ".mkv", ".mov", ".webm", ".avi"}
 
 
@@ -52,7 +57,7 @@ class Picture:
 class Case:
     """One picture to score. Loading is put off until `load` is called."""
 
-    dataset: str  # "person_object/coco", "person_object/ccp", "person", "vouched/coco", "vouched/ccp", "rendered"
+    dataset: str  # "person_object/coco", "person_object/ccp", "person", "vouched/coco", "vouched/ccp" or one of RENDERS
     name: str
     folder: Path  # of the set, where more is said of the picture
     load: Callable[[], Picture]
@@ -158,10 +163,12 @@ def _rendered_cases(data: Path, split: str) -> Iterator[Case]:
     backgrounds = held_out.backgrounds(folder, split) if folder.is_dir() else []
     if files and not backgrounds:
         raise TrainerError(f"{data}/rendered needs photos in {folder} to lay its people over")
-    for file in files:
-        name = file.name.removesuffix("_fg.webp")
-        if held_out.is_scene_of(split, name):
-            yield Case("rendered", name, file.parent, partial(_load_rendered, file, _pick(name, backgrounds)))
+    scenes = {file.name.removesuffix("_fg.webp"): file for file in files}
+    for dataset in RENDERS:
+        for name, file in scenes.items():
+            if held_out.is_scene_of(split, name):
+                load = partial(_load_rendered, file, _pick(name, backgrounds), dataset == "sharp")
+                yield Case(dataset, name, file.parent, load)
 
 
 def _pick(name: str, backgrounds: list[Path]) -> Path:
@@ -169,7 +176,7 @@ def _pick(name: str, backgrounds: list[Path]) -> Path:
     return backgrounds[int.from_bytes(hashlib.sha256(name.encode()).digest()[:8]) % len(backgrounds)]
 
 
-def _load_rendered(file: Path, background: Path) -> Picture:
+def _load_rendered(file: Path, background: Path, sharp: bool) -> Picture:
     rgba = read(file, cv2.IMREAD_UNCHANGED)
     if rgba.ndim != 3 or rgba.shape[2] != 4:
         raise TrainerError(f"{file} has no alpha channel; a rendered foreground is RGBA")
@@ -177,7 +184,8 @@ def _load_rendered(file: Path, background: Path) -> Picture:
     coverage = read_grey(file.with_name(file.name.replace("_fg.webp", "_person.png")))
     opacity = alpha[..., None].astype(np.float32) / 255
     height, width = alpha.shape
-    frame = foreground * opacity + cover(read(background), height, width) * (1 - opacity)
+    behind = (made_small if sharp else cover)(read(background), height, width)
+    frame = foreground * opacity + behind * (1 - opacity)
     return Picture(np.round(frame).astype(np.uint8), alpha, alpha >= 128, coverage >= 128)
 
 
@@ -189,6 +197,15 @@ def cover(image: np.ndarray, height: int, width: int) -> np.ndarray:
     scaled = cv2.resize(image, (scaled_width, scaled_height), interpolation=interpolation)
     top, left = (scaled_height - height) // 2, (scaled_width - width) // 2
     return scaled[top : top + height, left : left + width]
+
+
+def made_small(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """The middle of ``image`` at SHARP_SCALE, going on as its mirror images where it is smaller than (height, width)."""
+    small = cv2.resize(image, None, fx=SHARP_SCALE, fy=SHARP_SCALE, interpolation=cv2.INTER_AREA)
+    missing = [max(0, want - got) for want, got in zip((height, width), small.shape[:2], strict=True)]
+    padded = np.pad(small, [(some // 2, some - some // 2) for some in missing] + [(0, 0)], mode="symmetric")
+    top, left = (padded.shape[0] - height) // 2, (padded.shape[1] - width) // 2
+    return padded[top : top + height, left : left + width]
 
 
 def _video_frames(path: Path) -> Iterator[np.ndarray]:

@@ -66,8 +66,10 @@ class TestSets:
             ("person", "coco_3"),
             ("rendered", "000010"),
             ("rendered", "000110"),
+            ("sharp", "000010"),
+            ("sharp", "000110"),
         ]
-        assert [case.name for case in list_cases(data, "train")] == ["000020", "000120"]
+        assert [case.name for case in list_cases(data, "train")] == ["000020", "000120"] * 2
 
     def test_what_is_vouched_for_counts_where_it_is_known(self, data):
         label = BOTH.copy()
@@ -84,7 +86,7 @@ class TestSets:
         assert score_picture(matte, picture)["iou"] < 1
 
     def test_a_rendered_person_is_laid_over_the_same_background_every_time(self, data):
-        case = list_cases(data)[-1]
+        case = next(case for case in list_cases(data) if case.dataset == "rendered")
         first, second = case.load(), case.load()
         assert np.array_equal(first.frame, second.frame)
         assert first.frame.shape == (SIZE, SIZE, 3)
@@ -106,6 +108,19 @@ class TestSets:
         )
         assert shown and shown <= kept and not kept & learnt
         assert len(kept | learnt) == 40 and len(kept) < len(learnt)
+
+    def test_a_sharp_background_has_finer_detail_than_the_same_one_enlarged(self, tmp_path):
+        (tmp_path / "real" / "backgrounds").mkdir(parents=True)
+        photo = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 256, (96, 128, 3), np.uint8), (0, 0), 1.5)
+        write(tmp_path / "real" / "backgrounds" / "0.png", photo)
+        for stem, channels in (("000010_fg.webp", 4), ("000010_person.png", 1)):
+            write(tmp_path / "rendered" / "train" / stem, np.zeros((144, 112, channels), np.uint8))
+        usual, sharp = (case.load() for case in list_cases(tmp_path))
+        assert usual.frame.shape == sharp.frame.shape == (144, 112, 3)
+        assert np.array_equal(usual.alpha, sharp.alpha)
+        assert cv2.Laplacian(sharp.frame, cv2.CV_32F).var() > 4 * cv2.Laplacian(usual.frame, cv2.CV_32F).var()
+        middle = sharp.frame[48:96, 24:88]
+        assert np.array_equal(sharp.frame[:48, 24:88], middle[::-1])  # it goes on as its mirror image
 
     def test_cover_fills_the_frame_and_keeps_the_shape(self):
         wide = np.zeros((10, 40, 3), np.uint8)
@@ -156,7 +171,7 @@ class TestEvaluate:
         folder = save_alphas(tmp_path / "some", data, lambda picture: picture.truth)
         for file in (tmp_path / "some" / "person_object").iterdir():
             file.unlink()
-        assert [s.dataset for s in evaluate(folder, data).summaries] == ["person", "rendered"]
+        assert [s.dataset for s in evaluate(folder, data).summaries] == ["person", "rendered", "sharp"]
         (tmp_path / "some" / "rendered" / "000010.png").unlink()
         with pytest.raises(TrainerError, match="lacks 1 of the 2 alphas of rendered"):
             evaluate(folder, data)
@@ -182,9 +197,11 @@ class TestEvaluate:
         result.write_html(tmp_path / "scores.html")
         scores = json.loads((tmp_path / "scores.json").read_text())
         assert scores["summary"]["person_object"]["iou"] == 1
-        assert sorted(case["name"] for case in scores["cases"]) == ["000010", "000110", "ccp_2", "coco_1", "coco_3"]
+        # renders stand before two kinds of background
+        names = ["000010", "000010", "000110", "000110", "ccp_2", "coco_1", "coco_3"]
+        assert sorted(case["name"] for case in scores["cases"]) == names
         page = (tmp_path / "scores.html").read_text()
-        assert page.count("data:image/jpeg;base64,") == 5 * 5
+        assert page.count("data:image/jpeg;base64,") == 7 * 5
         assert "http" not in page  # the page needs nothing from elsewhere
         console = Console(width=100, record=True)
         console.print(table_of("scores", result.summaries))

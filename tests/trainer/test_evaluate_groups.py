@@ -40,7 +40,7 @@ def data(tmp_path):
 
 
 def scored(data, sad_of):
-    return [Scored("rendered", case.name, {"sad": sad_of(case.name)}) for case in list_cases(data)]
+    return [Scored(case.dataset, case.name, {"sad": sad_of(case.name)}) for case in list_cases(data)]
 
 
 def test_groups_and_their_means(data):

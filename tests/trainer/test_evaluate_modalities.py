@@ -126,7 +126,7 @@ def test_each_net_against_its_own_truth(tiny_bundle, data):
     """This bundle's nets all say how red the picture is."""
     result = evaluate_modalities(str(tiny_bundle.path), data)
     means = {summary.dataset: summary.means for summary in result.summaries}
-    assert set(means) == {"person", "rendered"}
+    assert set(means) == {"person", "rendered", "sharp"}
     for scores in means.values():
         assert scores["segmentation_iou"] > 0.9
     assert means["rendered"]["depth_explained"] < 0.1  # red is the same near and far
