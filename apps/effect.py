@@ -78,6 +78,7 @@ class Effect(Worker):
         """None where the nets had to be readied for it, which took so long that it is of the past."""
         backdrop = self._scene.behind(shot.image)
         if not backdrop.effect:
+            self._last_over = None
             return Done(shot, shot.image, room=True)
         stream = self._streams.get(backdrop.over)
         if stream is None or stream.detail != self._pace.detail:

@@ -1,8 +1,8 @@
 """Bundle -> engines: every net rewritten to fp16, compiled by a TensorRT, kept in the engine cache.
 
 Engines are not shipped with the bundles. They are good for one exact version of TensorRT, so that the next upgrade would
-turn them into dead weight; for RTX cards since compute capability 8.0 they take 42 MB for `lite`, three times the bundle,
-in a file that all these cards share; and building them takes some ten seconds, once.
+turn them into dead weight; for RTX cards since compute capability 8.0 they take 55 MB for `lite`, three and a half times the
+bundle, in a file that all these cards share; and building them takes some ten seconds, once.
 """
 
 import time

@@ -40,12 +40,13 @@ def blur_background(
     (height, width), sigma = blur_work(alpha.shape, radius)
     size = width, height
     pure = cv2.inRange(alpha, -1.0, PURE_BACKGROUND)
-    weight = cv2.resize(pure, size, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
-    small = cv2.resize(cv2.copyTo(frame, pure), size, interpolation=cv2.INTER_AREA).astype(np.float32)
+    # In float, since where little is pure a level of its colour is less than a level of the mean.
+    weight = cv2.resize(pure.astype(np.float32), size, interpolation=cv2.INTER_AREA) / 255
+    small = cv2.resize(cv2.copyTo(frame, pure).astype(np.float32), size, interpolation=cv2.INTER_AREA)
     # Far inside the foreground there is nothing else to blur than the frame itself.
     small += FAINT * cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
     weight += FAINT
     blurred = cv2.GaussianBlur(small, (0, 0), sigma)
     blurred /= cv2.GaussianBlur(weight, (0, 0), sigma)[..., None]
-    small_background = np.clip(blurred, 0, 255).astype(np.uint8)
+    small_background = np.clip(np.rint(blurred), 0, 255).astype(np.uint8)
     cv2.resize(small_background, frame.shape[1::-1], dst=background, interpolation=cv2.INTER_LINEAR)

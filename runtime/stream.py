@@ -10,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 from vmfm.runtime.backends import open_backend
 from vmfm.runtime.backends.base import SlotShape
-from vmfm.runtime.bundle import DETAILS, Bundle, Detail
+from vmfm.runtime.bundle import DETAILS, MOST_PATCHES, Bundle, Detail
 from vmfm.runtime.composite import check_background
 from vmfm.runtime.errors import BackendError, FrameError, StreamError
 from vmfm.runtime.graph import BACKGROUND, GIVEN, MEMORY, OUTPUTS, RESULTS, Output, Over, Result, build_graph, inputs
@@ -93,10 +93,10 @@ class MattingStream:
         Raises BundleError, BackendError, or ValueError for an option out of range.
         """
         self._closed = True  # until everything below has worked
-        if output not in OUTPUTS or slots < 1 or (patches is not None and patches < 0):
+        if output not in OUTPUTS or slots < 1 or (patches is not None and not 0 <= patches <= MOST_PATCHES):
             raise ValueError(
                 f"got output={output!r}, slots={slots}, patches={patches}; "
-                f"wanted one of {OUTPUTS}, at least 1 slot and at least 0 patches"
+                f"wanted one of {OUTPUTS}, at least 1 slot and 0 to {MOST_PATCHES} patches"
             )
         self.detail = detail
         if not deliver or not set(deliver) <= set(RESULTS):
@@ -164,7 +164,12 @@ class MattingStream:
         """
         self._check_idle("calling step")
         self.submit(frame, background)
-        return self.collect()
+        try:
+            return self.collect()
+        finally:
+            if self._in_flight:  # a Ctrl-C while it waited: nobody else will collect it
+                slot, _ = self._in_flight.popleft()
+                self._discard(slot)
 
     def submit(self, frame: np.ndarray, background: np.ndarray | None = None) -> None:
         """Starts a frame and returns without waiting for it. The frame may have another size than the last one.
@@ -187,9 +192,7 @@ class MattingStream:
             slot.background = background
             self._backend.issue(slot, self._schedule.steps)
         except BaseException:  # a Ctrl-C, say: devices keep their own failures for collect()
-            self.reset()
-            slot.background = None
-            self._free.append(slot)
+            self._discard(slot)
             raise
         self._in_flight.append((slot, frame))
         self._first = False
@@ -203,8 +206,7 @@ class MattingStream:
         try:
             results = self._backend.matte(slot, self._schedule.last)
         except BackendError:
-            self.reset()  # the next frame must not lean on one that failed
-            slot.background = None  # it may not have arrived
+            self._forget(slot)
             self._retire()
             raise
         self._retire()
@@ -267,6 +269,18 @@ class MattingStream:
     def _retire(self) -> None:
         self._latest, _ = self._in_flight.popleft()
         self._free.append(self._latest)
+
+    def _forget(self, slot: Any) -> None:
+        """No frame may lean on the one that failed in this slot, whose background may not have arrived."""
+        self.reset()
+        slot.background = None
+
+    def _discard(self, slot: Any) -> None:
+        """Gives a slot back whose frame nobody waits for, once the lanes have ended what they were given of it."""
+        self._forget(slot)
+        self._free.append(None)  # in its place, should the wait be interrupted too
+        self._backend.drain()
+        self._free[-1] = slot
 
     def _slot_for(self, size: tuple[int, int]) -> Any:
         """A free slot for frames of a size (H, W); a slot of another size gives its buffers back first."""

@@ -134,6 +134,10 @@ class Backend(ABC):
         """Waits on the host for `name`; returns the tensors of `delivers` by name, which the caller then owns."""
 
     @abstractmethod
+    def drain(self) -> None:
+        """Waits until nothing runs any more of what was issued, and tells no failure: its frames do."""
+
+    @abstractmethod
     def read(self, slot: Any, tensor: str) -> np.ndarray:
         """A copy of a tensor."""
 

@@ -8,6 +8,7 @@ import threading
 import time
 from abc import abstractmethod
 from collections.abc import Callable
+from typing import ClassVar
 
 import numpy as np
 from vmfm.runtime.backends.base import Backend, Slot, SlotShape
@@ -62,9 +63,12 @@ class HostSlot(Slot):
 class HostBackend(Backend):
     """Runs operations with NumPy and OpenCV on lanes that are threads."""
 
+    slot_type: ClassVar[type[HostSlot]] = HostSlot
+
     def __init__(self, bundle: Bundle, nodes: tuple[Node, ...]) -> None:
         super().__init__(bundle, nodes)
         self._lanes: dict[str, Lane] = {}
+        self._slots: list[HostSlot] = []
         self._memories: dict[tuple[int, ...], np.ndarray] = {}  # by size; all slots of a size share one
 
     @abstractmethod
@@ -75,10 +79,16 @@ class HostBackend(Backend):
         self._lanes = {name: Lane(name) for name in schedule.lanes}
 
     def open_slot(self, shape: SlotShape) -> HostSlot:
-        return HostSlot(shape, self.nodes)
+        slot = self.slot_type(shape, self.nodes)
+        self._slots.append(slot)
+        return slot
 
     def close_slot(self, slot: HostSlot) -> None:
         slot.tensors.clear()
+        self._slots.remove(slot)
+        size = slot.shape.of(MEMORY)
+        if not any(other.shape.of(MEMORY) == size for other in self._slots):
+            self._memories.pop(size, None)
 
     def put_frame(
         self, slot: HostSlot, frame: np.ndarray, *, first: bool, background: np.ndarray | None = None
@@ -109,6 +119,14 @@ class HostBackend(Backend):
         matte, slot.matte = slot.matte, None
         return matte
 
+    def drain(self) -> None:
+        ended = []
+        for lane in self._lanes.values():
+            ended.append(threading.Event())
+            lane.issue(ended[-1].set)
+        for event in ended:
+            event.wait()
+
     def read(self, slot: HostSlot, tensor: str) -> np.ndarray:
         return self._tensor(slot, tensor).copy()
 
@@ -119,6 +137,7 @@ class HostBackend(Backend):
         lanes, self._lanes = self._lanes, {}
         for lane in lanes.values():
             lane.close()
+        self._slots.clear()
         self._memories.clear()
 
     def _tensor(self, slot: HostSlot, name: str) -> np.ndarray:

@@ -32,6 +32,7 @@ class OpenVinoSlot(HostSlot):
 
 class OpenVinoBackend(HostBackend):
     name = "cpu"
+    slot_type = OpenVinoSlot
     takes_int8: ClassVar[bool] = platform.machine().lower() in INT8_MACHINES
 
     def __init__(self, bundle: Bundle, nodes: tuple[Node, ...], threads: int | None = None) -> None:
@@ -53,8 +54,9 @@ class OpenVinoBackend(HostBackend):
             self.note += f", {len(in_int8)} of {len(self._models)} nets in int8"
 
     def open_slot(self, shape: SlotShape) -> OpenVinoSlot:
-        slot = OpenVinoSlot(shape, self.nodes)
         compiled = self._compile(shape)
+        slot = super().open_slot(shape)
+        assert isinstance(slot, OpenVinoSlot)
         slot.requests = {
             node.name: _bind(compiled[node.name].create_infer_request(), slot, node)
             for node in self.nodes

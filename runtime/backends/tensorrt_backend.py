@@ -17,12 +17,13 @@ from vmfm.runtime.backends.tensorrt_flavor import Flavor, open_flavor
 from vmfm.runtime.bundle import Bundle
 from vmfm.runtime.cuda.compile import kernels_for
 from vmfm.runtime.cuda.driver import Device, DeviceBuffer, Event, PinnedArray, Stream
+from vmfm.runtime.cuda.errors import hint
 from vmfm.runtime.cuda.launch import Module
 from vmfm.runtime.cuda.layouts import Layout, memory_layout, nbytes, scratch_layout, tensor_layout
 from vmfm.runtime.cuda.operations import Operations
 from vmfm.runtime.cuda.whole import WHOLE_DEVICE
 from vmfm.runtime.engines import EngineCache, EngineKey, Profile, tensor_shape
-from vmfm.runtime.errors import BackendError
+from vmfm.runtime.errors import BackendError, FrameError
 from vmfm.runtime.files import cache_folder, write_whole
 from vmfm.runtime.graph import BACKGROUND, INPUT, MEMORY, Node, inputs
 from vmfm.runtime.schedule import Schedule, Step
@@ -37,15 +38,19 @@ class Engine:
         self.engine, self.profiles = engine, profiles
 
     def profile_for(self, size: tuple[int, ...]) -> int:
-        """The first profile that takes a size, exact ones coming first. Raises BackendError."""
+        """The first profile that takes a size, exact ones coming first. Raises FrameError: other frames may fit."""
         for index, profile in enumerate(self.profiles):
             if profile.covers(size):
                 return index
         widest = "x".join(map(str, self.profiles[-1].high))
-        raise BackendError(
+        raise FrameError(
             f"the engines take sizes up to {widest}, these frames need {'x'.join(map(str, size))}; "
             "crop the frames, or use another backend"
         )
+
+
+class UnusableEngineError(BackendError):
+    """An engine that has to be built again."""
 
 
 class TensorRTSlot(Slot):
@@ -172,9 +177,13 @@ class TensorRTBackend(Backend):
                 for ran in slot.ran:
                     self.timings.add(ran, slot.ends[ran].ms_since(slot.starts[ran]))
         if slot.error is not None:
-            self._drain()
+            self.drain()
             raise slot.error
         return {name: slot.pinned[name].array.copy() for name in self.delivers}
+
+    def drain(self) -> None:
+        with contextlib.suppress(BackendError):  # a GPU that is lost has nothing to wait for
+            self._device.synchronize()
 
     def read(self, slot: TensorRTSlot, tensor: str) -> np.ndarray:
         self._device.synchronize()
@@ -191,7 +200,7 @@ class TensorRTBackend(Backend):
 
     def close(self) -> None:
         """What was compiled for this GPU is kept for next time; then contexts, engines, kernels, memory."""
-        self._drain()
+        self.drain()
         self._save_runtime_cache()
         for slot in self._slots:
             slot.contexts.clear()
@@ -215,7 +224,7 @@ class TensorRTBackend(Backend):
             for node, (cache, key) in found.items():
                 try:
                     self._engines[node.name] = self._deserialise(node, cache.load(key), key.profiles)
-                except BackendError:
+                except UnusableEngineError:
                     cache.forget(key)  # or `vmfm build` would find it whole
                     raise
             first = next(iter(self._engines.values()))
@@ -242,14 +251,17 @@ class TensorRTBackend(Backend):
     def _deserialise(self, node: Node, engine: bytes, profiles: tuple[Profile, ...]) -> Engine:
         made = self._runtime.deserialize_cuda_engine(engine)
         if made is None:
-            raise BackendError(
-                f"{self._flavor.label} refuses the engine of {node.name} on {self._device.name}: {self._said()}; "
+            said = self._said()
+            if remedy := hint(said):  # full memory, say: no other engine would help
+                raise BackendError(f"{self._flavor.label} cannot load the engine of {node.name} ({said}); {remedy}")
+            raise UnusableEngineError(
+                f"{self._flavor.label} refuses the engine of {node.name} on {self._device.name}: {said}; "
                 f"check that the driver is release 580 or newer, then run `vmfm build --bundle {self.bundle.path}` again"
             )
         names = {made.get_tensor_name(index) for index in range(made.num_io_tensors)}
         types = {made.get_tensor_dtype(name) for name in names}
         if names != {*node.reads, *node.writes} or types != {self._flavor.library.DataType.HALF}:
-            raise BackendError(
+            raise UnusableEngineError(
                 f"the engine of {node.name} has tensors {sorted(names)} of {types}; wanted "
                 f"{sorted({*node.reads, *node.writes})} in fp16: run `vmfm build --bundle {self.bundle.path}` again"
             )
@@ -349,11 +361,6 @@ class TensorRTBackend(Backend):
             yield
         except BackendError as error:
             slot.error = error
-
-    def _drain(self) -> None:
-        """Waits for what runs; a GPU that is lost has nothing to wait for."""
-        with contextlib.suppress(BackendError):
-            self._device.synchronize()
 
     def _said(self) -> str:
         said, self._log.errors = "; ".join(self._log.errors), []

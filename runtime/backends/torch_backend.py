@@ -177,8 +177,7 @@ class TorchCudaBackend(Backend):
 
     def matte(self, slot: CudaSlot, name: str) -> dict[str, np.ndarray]:
         if slot.error is not None:
-            with WHOLE_DEVICE, contextlib.suppress(RuntimeError):  # a GPU that is lost has nothing to wait for
-                torch.cuda.synchronize()
+            self.drain()
         if isinstance(slot.error, BackendError):
             raise slot.error
         if slot.error is not None:
@@ -189,6 +188,10 @@ class TorchCudaBackend(Backend):
         assert slot.matte is not None
         matte, slot.matte = slot.matte, None
         return {name: result.numpy() for name, result in matte.items()}
+
+    def drain(self) -> None:
+        with WHOLE_DEVICE, contextlib.suppress(RuntimeError):  # a GPU that is lost has nothing to wait for
+            torch.cuda.synchronize()
 
     def read(self, slot: CudaSlot, tensor: str) -> np.ndarray:
         with WHOLE_DEVICE, told("read a tensor", RuntimeError):

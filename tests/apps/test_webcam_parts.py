@@ -12,6 +12,8 @@ import pytest
 import pyvirtualcam
 from hypothesis import given
 from hypothesis import strategies as st
+from vmfm.apps.capture import Shot
+from vmfm.apps.effect import Effect
 from vmfm.apps.hud import Meter, draw_lines
 from vmfm.apps.live import Newest, Worker
 from vmfm.apps.main import run
@@ -20,8 +22,9 @@ from vmfm.apps.media.backgrounds import Background, open_background
 from vmfm.apps.media.camera import CameraError, list_cameras, open_camera
 from vmfm.apps.media.virtual_camera import VirtualCamera, VirtualCameraError
 from vmfm.apps.media.window import Window, WindowError
+from vmfm.apps.pace import Pace
 from vmfm.apps.scene import Scene, open_scene
-from vmfm.runtime import Over
+from vmfm.runtime import MattingStream, Over
 
 LOOPBACKS = [
     node for node in Path("/sys/devices/virtual/video4linux").glob("video*") if Path("/dev", node.name).exists()
@@ -103,6 +106,29 @@ def test_the_backgrounds_go_round_and_the_effect_comes_on_with_them():
         assert not scene.behind(room).effect
         scene.toggle()
         assert (scene.behind(room).image == 255).all()
+
+
+def test_an_effect_that_was_off_for_a_while_leans_on_nothing_from_before():
+    resets = []
+
+    class Told(MattingStream):
+        def reset(self):
+            resets.append(self)
+            super().reset()
+
+    with open_scene(["#FFFFFF"]) as scene:
+        effect = Effect(Newest(), scene, lambda over: Told(deliver=("picture",), over=over, slots=1), Pace("fast"))
+        shot = Shot(FRAME, 0.0)
+        assert effect._done(shot) is None  # the nets are readied
+        for _ in range(3):
+            assert not effect._done(shot).room
+        assert len(resets) == 1
+        scene.toggle()
+        assert effect._done(shot).room
+        scene.toggle()
+        assert not effect._done(shot).room
+        effect._close()
+    assert len(resets) == 2
 
 
 def test_the_meter_counts_from_capture_to_send(monkeypatch):

@@ -1,6 +1,7 @@
 import subprocess
 import sys
 import threading
+import time
 import warnings
 from collections import Counter
 from collections.abc import Callable
@@ -313,6 +314,53 @@ def test_a_submit_that_is_interrupted_gives_its_slot_back(
             stream.submit(disc())
         assert (stream.in_flight, stream.slots) == (0, 1)
         np.testing.assert_array_equal(stream.step(disc()).alpha, expected)
+
+
+def test_what_an_interrupted_submit_has_issued_reaches_no_later_matte(
+    tiny_bundle: Bundle, disc: Disc, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(0)
+    with MattingStream(tiny_bundle, backend="cpu", slots=1) as stream:
+        expected = stream.step(disc()).alpha
+        backend = stream._backend
+        issue, run_net = backend.issue, backend.run_net
+        monkeypatch.setattr(backend, "run_net", lambda *of: (time.sleep(rng.uniform(0, 0.005)), run_net(*of))[1])
+        for issued in range(1, len(stream._schedule.steps)):
+
+            def half(slot: object, steps: tuple, issued: int = issued) -> None:
+                issue(slot, steps[:issued])
+                raise KeyboardInterrupt
+
+            with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+                patch.setattr(backend, "issue", half)
+                stream.submit(255 - disc())
+            np.testing.assert_array_equal(stream.step(disc()).alpha, expected)
+
+
+def test_a_step_that_is_interrupted_leaves_nothing_in_flight(
+    tiny_bundle: Bundle, disc: Disc, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with MattingStream(tiny_bundle, backend="cpu") as stream:
+        expected = stream.step(disc()).alpha
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(stream._backend, "matte", interrupt)
+            stream.step(255 - disc())
+        assert (stream.in_flight, stream.slots) == (0, 2)
+        np.testing.assert_array_equal(stream.step(disc()).alpha, expected)
+
+
+def test_frames_of_many_sizes_leave_no_memory_behind(tiny_bundle: Bundle) -> None:
+    """Of the nets' size: a folder of photos has one for each of their shapes."""
+    with MattingStream(tiny_bundle, backend="cpu") as stream:
+        for width in (64, 128, 256, 512):
+            stream.step(np.zeros((64, width, 3), np.uint8))
+            kept = {slot.shape.net_size for slot in stream._backend._slots}
+            assert len(stream._backend._memories) == len(kept) <= stream.slots
+
+
+def test_more_patches_than_any_backend_takes(tiny_bundle: Bundle) -> None:
+    with pytest.raises(ValueError, match="patches=4097.*0 to 4096"):
+        MattingStream(tiny_bundle, patches=4097)
 
 
 def interrupt(*_: object) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from vmfm.runtime import BackendError, Bundle, MattingStream
+from vmfm.runtime import BackendError, Bundle, FrameError, MattingStream
 from vmfm.runtime import backends as registry
 from vmfm.runtime.backends import open_backend, tensorrt_backend
 from vmfm.runtime.backends.tensorrt_backend import TensorRTBackend
@@ -134,12 +134,13 @@ class FakeLibrary:
     ComputeCapability = SimpleNamespace(__members__={"NONE": 0, "CURRENT": 1, "SM75": 2, "SM86": 3, "SM89": 4})
 
     def __init__(self, cuda: FakeCuda) -> None:
-        self.cuda, self.contexts, self.refused = cuda, [], set()
-        self.Runtime = lambda log: SimpleNamespace(deserialize_cuda_engine=self.engine)
+        self.cuda, self.contexts, self.refused, self.says = cuda, [], set(), ""
+        self.Runtime = lambda log: SimpleNamespace(deserialize_cuda_engine=lambda blob: self.engine(blob, log))
 
-    def engine(self, blob: bytes) -> Any:
+    def engine(self, blob: bytes, log: Any) -> Any:
         name = blob.decode()
         if name in self.refused:
+            log.log(self.ILogger.ERROR, self.says)
             return None
         node = next(node for node in NETS if node.name == name)
         tensors = [*node.reads, *node.writes]
@@ -365,7 +366,7 @@ def test_exact_profiles_come_first(open_it: Callable, library: FakeLibrary, tiny
 
 
 def test_a_frame_too_long_for_the_engines_is_told(stream: MattingStream) -> None:
-    with pytest.raises(BackendError, match="engines take sizes up to .*another backend"):
+    with pytest.raises(FrameError, match="engines take sizes up to .*another backend"):
         stream.submit(np.zeros((32, 2000, 3), np.uint8))
     assert stream.step(FRAME).alpha.shape == FRAME.shape[:2]
 
@@ -436,6 +437,20 @@ def test_an_engine_that_the_library_refuses(
         open_it()
     assert cache.problem(next(iter(keys["segmentation"]))) != ""  # else `vmfm build` would find it there already
     assert not any(cache.problem(key) for key in keys["depth"])
+
+
+@pytest.mark.parametrize(
+    "says", ["CUDA: out of memory", "CUDA driver version is insufficient for CUDA runtime version"]
+)
+def test_an_engine_that_another_one_would_not_replace_is_kept(
+    says: str, open_it: Callable, library: FakeLibrary
+) -> None:
+    library.refused.add("segmentation")
+    library.says = says
+    with pytest.raises(BackendError, match="cannot load the engine of segmentation"):
+        open_it()
+    library.refused.clear()
+    open_it().close()
 
 
 @pytest.mark.parametrize("frame", [(1440, 5120), (1080, 3840), (5120, 1440)])
