@@ -200,8 +200,10 @@ def render(
     out: Annotated[
         Path | None, typer.Option(help="Where the samples go; what lies there is not rendered again.")
     ] = None,
-    count: Annotated[int, typer.Option(min=1, help="Samples that are to lie there in the end.")] = 100,
-    seed: Annotated[int, typer.Option(min=0, help="Of the first scene; the same seed gives the same scenes.")] = 0,
+    count: Annotated[int, typer.Option(min=1, help="Samples from --seed on that are to lie there in the end.")] = 100,
+    seed: Annotated[
+        int, typer.Option(min=0, max=99_999, help="Of the first scene; the same seed gives the same scenes.")
+    ] = 0,
     assets: Annotated[Path, typer.Option(help="Bodies, clothes, things and light.")] = Path("assets"),
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
     threads: Annotated[int, typer.Option(min=1, help="Threads of each process.")] = 1,

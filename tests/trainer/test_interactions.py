@@ -12,6 +12,7 @@ from vmfm.trainer.data.interactions import (
     lone_point,
     pair_point,
     points_of,
+    points_of_render,
     render,
     sigma,
 )
@@ -73,6 +74,16 @@ def test_a_photo_has_a_point_per_best_pair_and_per_idle_person():
     assert (pair.x, pair.y, pair.confidence) == (13.5, 11, 0.4)
     assert (idle.x, idle.y, idle.confidence) == (55, 10, 1)
     assert points_of(entry(best), weigh=False)[0].confidence == 1
+
+
+def test_a_render_has_a_point_per_thing_and_per_idle_person_who_is_seen():
+    thing = {"bbox": [20, 10, 24, 14], "person": 1, "person_bbox": [50, 0, 60, 20]}
+    people = [{"bbox": [0, 0, 10, 20]}, {"bbox": [50, 0, 60, 20]}, {"bbox": None}]
+    pair, idle = points_of_render({"person_mask": people[0], "persons": people, "objects": [thing]})
+    assert (pair.x, pair.y) == (38.5, 11)
+    assert (idle.x, idle.y) == (5, 10)
+    (alone,) = points_of_render({"person_mask": people[0], "objects": []})
+    assert alone == idle
 
 
 class TestRender:

@@ -1,6 +1,8 @@
 """Kinematics, framing and movement, with a skeleton of sticks instead of a body."""
 
 from dataclasses import replace
+from random import Random
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,6 +22,7 @@ from vmfm.trainer.render.kinematics import (
     unit,
     vec,
 )
+from vmfm.trainer.render.performer import Motion, Performer
 from vmfm.trainer.render.scene import Shot
 from vmfm.trainer.render.skeleton import FINGERS, SIDES, Posture, Skeleton
 
@@ -108,6 +111,14 @@ def test_a_hand_comes_to_a_point_and_faces_as_told(side):
     posture.curl(side, 50)
     for finger, tip in tips.items():
         assert (posture.tail(f"{finger}_03_{side}") - tip) @ normal > 0.01, f"{finger} bends away from the palm"
+
+
+@pytest.mark.parametrize("sways", [True, False])
+def test_in_clips_a_hand_moves_but_not_from_what_stays_where_it_is(sways):
+    performer = Performer(SimpleNamespace(skeleton=arms()), Random(0), Motion(hand=(0.03, 0.0, -0.04)))
+    target = vec(0.2, -0.25, 1.2)
+    grip = performer.bring("l", target, vec(0, -1, 0), vec(-1, 0, 0), 0.02, vec(0.5, 0.2, -1), 20, sways=sways)
+    np.testing.assert_allclose(grip - target, np.array((0.03, 0, -0.04)) * sways, atol=0.03)
 
 
 BODY = Subject(top=vec(0, 0, 1.75), eyes=vec(0, -0.1, 1.63), knees=0.48, floor=0.0, seated=False,

@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from vmfm.trainer.data import held_out
-from vmfm.trainer.data.interactions import Box, points_of, points_of_render, xywh
+from vmfm.trainer.data.interactions import Box, holder_in, points_of, points_of_render, xywh
 from vmfm.trainer.data.samples import Grip, Sample
 from vmfm.trainer.errors import TrainerError
 from vmfm.trainer.images import read, read_grey
@@ -273,7 +273,8 @@ def _things(folder: Path, labels: Path | None, split: str) -> Iterator[tuple[str
         for name in _scenes(folder, split):
             facts = json.loads((folder / f"{name}.json").read_text())
             if len(facts["objects"]) == 1 and not facts["seated"]:  # a seat lies behind the person, not before
-                yield name, {"holder": xywh(facts["person_mask"]["bbox"]), "box": xywh(facts["objects"][0]["bbox"])}
+                thing = facts["objects"][0]
+                yield name, {"holder": xywh(holder_in(facts, thing)), "box": xywh(thing["bbox"])}
 
 
 def _hinted(

@@ -99,9 +99,16 @@ def points_of(entry: dict, weigh: bool) -> list[Point]:
 
 def points_of_render(facts: dict) -> list[Point]:
     """Points of one render, from its `.json`."""
-    first = facts["person_mask"]["bbox"]
-    points = [pair_point(xywh(thing.get("person_bbox", first)), xywh(thing["bbox"])) for thing in facts["objects"]]
-    return points or [lone_point(xywh(first))]
+    people = facts.get("persons", [facts["person_mask"]])
+    points = [pair_point(xywh(holder_in(facts, thing)), xywh(thing["bbox"])) for thing in facts["objects"]]
+    busy = {thing.get("person", 0) for thing in facts["objects"]}
+    idle = [person["bbox"] for number, person in enumerate(people) if number not in busy]
+    return points + [lone_point(xywh(box)) for box in idle if box]  # who is hidden has none
+
+
+def holder_in(facts: dict, thing: dict) -> list[int]:
+    """The corners of the person whose thing it is, in a render's `.json`."""
+    return thing.get("person_bbox", facts["person_mask"]["bbox"])
 
 
 def xywh(corners: list[int]) -> Box:

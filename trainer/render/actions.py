@@ -14,7 +14,7 @@ class Action:
     """things: classes or grips ("grip:upright") of the thing in use; none of them: nothing is held.
 
     holds: names in holds.HOLDS, for every grip where it needs another hold than its own ("grip:hold"). zones: where
-    the hand goes. second: what comes along. Repeats make an entry likelier.
+    the hand goes. Repeats make an entry likelier.
     """
 
     name: str
@@ -42,7 +42,7 @@ ACTIONS = (
     Action("cut", 3, ("scissors", "knife", "fork"), ("wield",), ("mid", "show"), framing=NEAR, sits=0.2),
     Action("drink", 8, ("bottle", "can", "cup", "mug", "glass", "beer_glass", "wine_glass", "milk_carton"), ("sip", "grasp"),
            ("mid", "show"), framing=NEAR, gaze=("camera", "thing"), sits=0.25),
-    Action("drink_bowl", 2, ("bowl",), ("sip_both",), framing=NEAR, sits=0.3),
+    Action("drink_bowl", 2, ("grip:bowl",), ("sip_both",), framing=NEAR, sits=0.3),
     Action("eat", 6, ("grip:bite", "hot_dog", "cupcake", "hamburger"), ("bite", "present"), ("mid", "show"),
            framing=NEAR, gaze=("camera", "thing"), sits=0.25),
     Action("hold", 10, ("grip:upright", "grip:small", "grip:bite", "grip:ball", "bowl", "flowers", "hair_dryer",

@@ -116,8 +116,6 @@ def shape(body: BaseBody, look: Look, rng) -> np.ndarray:
                 add(f"macrodetails/universal-{kind}", share)
                 add(f"macrodetails/height/{kind}-{tall}", share * height)
                 add(f"macrodetails/proportions/{kind}-idealproportions", share * 0.6)
-                if gender == "female":
-                    add(f"breast/{kind}-averagecup-averagefirmness", share)
     for part in FACE_TARGETS:
         files = sorted((body.folder / "targets" / part).glob("*.target.gz"))
         for file in rng.sample(files, min(4, len(files))):

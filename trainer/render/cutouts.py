@@ -47,7 +47,8 @@ def make_cutout(passes: Passes, room: Furnished, credits: Mapping[str, dict], li
         if item.thing is not None and (passes.coverage[item.name] > SOLID).mean() > SMALLEST
     ]
     scene = room.scene
-    facts = {"seed": scene.seed, "view": scene.view, "objects": objects, "light": light, "room": scene.as_dict()}
+    facts = {"seed": scene.seed, "view": scene.view, "objects": objects, "credits": list(credits.values()),
+             "light": light, "room": scene.as_dict()}  # fmt: skip
     return Cutout(rgb[window], byte(passes.alpha)[window], facts)
 
 

@@ -24,6 +24,7 @@ main(sys.argv[2])
 """
 SEEDS_PER_WORKER = 12  # Blender never gives back all of its memory, so its process is replaced now and then
 MOST_FAILURES = 3  # of workers in a row, before giving up
+MOST_FAILED = 12  # pictures in a row, of all workers: then it is not the scenes
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Plan:
     """What a run is to give."""
 
     out: Path
-    count: int  # samples that are to lie there in the end
+    count: int  # samples of scenes from `seed` on that are to lie there in the end
     seed: int  # of the first scene
     views: int = 4  # pictures of one seed's people
     clip: bool = False
@@ -56,16 +57,20 @@ def render(plan: Plan, command: Sequence[str], workers: int = 2) -> Iterator[Pic
     """Renders what is missing, and yields every picture as it comes.
 
     Seeds are taken in order from `plan.seed`; what is done or was rejected before is not rendered again. Interrupting
-    loses only the pictures at hand. Raises TrainerError when workers keep dying, with the last words of one.
+    loses only the pictures at hand. Raises TrainerError when workers keep dying or pictures failing, with the last
+    words of one, and where nothing can be written or no worker started.
     """
-    plan.out.mkdir(parents=True, exist_ok=True)
+    try:
+        plan.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TrainerError(f"cannot make the folder {plan.out}: {error.strerror}; name another one") from error
     queue = _Queue(plan)
     replies: SimpleQueue[Picture | Exception | None] = SimpleQueue()
     crew = [_Crew(command, queue, replies.put) for _ in range(workers)]
     for member in crew:
         member.start()
     try:
-        running = len(crew)
+        running, failed = len(crew), 0
         while running:
             reply = replies.get()
             if reply is None:
@@ -74,6 +79,9 @@ def render(plan: Plan, command: Sequence[str], workers: int = 2) -> Iterator[Pic
                 raise reply
             else:
                 yield reply
+                failed = failed + 1 if reply.state == "failed" else 0
+                if failed == MOST_FAILED:
+                    raise TrainerError(f"{failed} pictures in a row failed; the last one said: {last_line(reply.why)}")
     finally:
         queue.close()
         for member in crew:
@@ -152,9 +160,14 @@ class _Crew(threading.Thread):
     def _open(self) -> subprocess.Popen:
         # A file, because a pipe that nobody reads would fill up; stop() closes it.
         self.words = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115
-        return subprocess.Popen(
-            self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.words, text=True
-        )
+        try:
+            return subprocess.Popen(
+                self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.words, text=True
+            )
+        except OSError as error:
+            self.words.close()
+            problem = f"cannot start {self.command[0]}: {error.strerror}; name a Python that has bpy"
+            raise TrainerError(problem) from error
 
     def _serve(self, job: dict) -> bool:
         """Sees one job through; False when the process died over it."""
@@ -177,9 +190,9 @@ class _Crew(threading.Thread):
         words = self.words.read()
         self.failures += 1
         if self.failures >= MOST_FAILURES and not self.queue.closed:
-            raise TrainerError(f"the renderer ended {MOST_FAILURES} times; it last said: {_last(words)}")
+            raise TrainerError(f"the renderer ended {MOST_FAILURES} times; it last said: {last_line(words)}")
         for view in sorted(open_views):
-            self._answer(Picture(job["seed"], view, "failed", _last(words), 0.0))
+            self._answer(Picture(job["seed"], view, "failed", last_line(words), 0.0))
         return False
 
     def _answer(self, picture: Picture) -> None:
@@ -195,6 +208,7 @@ class _Crew(threading.Thread):
             self.words.close()
 
 
-def _last(words: str) -> str:
+def last_line(words: str) -> str:
+    """What a traceback, or whatever else was said, ends with."""
     lines = [line for line in words.strip().splitlines() if line.strip()]
     return lines[-1] if lines else "nothing"

@@ -182,6 +182,7 @@ def facts_of(staged: Staged, layers: Layers, alpha: np.ndarray, credits: Mapping
             "framing": scene.shot.framing,
         },
         "objects": objects,
+        "credits": list(credits.values()),
         "contacts": [
             [round(float(x) * size, 1), round(float(y) * size, 1), bool(0 <= x < 1 and 0 <= y < 1 and z > 0)]
             for x, y, z in seen

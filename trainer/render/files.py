@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,15 @@ def write_json(path: Path, value: Any) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     temporary.write_text(json.dumps(value, separators=(",", ":")), encoding="utf-8")
     os.replace(temporary, path)
+
+
+def begin_clip(folder: Path, settings: dict[str, Any]) -> None:
+    """Makes a clip's folder. Frames of a clip that was broken off are kept where it was to become the same."""
+    noted = folder / ".settings.json"
+    if folder.exists() and not (noted.exists() and json.loads(noted.read_text(encoding="utf-8")) == settings):
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(noted, settings)
 
 
 def left(out: Path, seed: int, views: int, *, clip: bool = False) -> tuple[int, list[int]]:

@@ -9,7 +9,7 @@ LOOSE = 0.3  # metres by which a gesture may miss: nobody notices
 
 
 def gesture(performer: Performer, side: str, kind: str) -> None:
-    """Leaves the arm as it is where it cannot be done."""
+    """As near to it as the arm comes: where a hand cannot reach, nobody notices."""
     if kind == "relax":
         return
     u, s = performer.rng.uniform, sign(side)

@@ -49,7 +49,7 @@ def sip_both(performer: Performer, prop: Prop, use: Use) -> Matrix:
     for side, local in zip(SIDES, prop.grips):
         point = matrix[:3, :3] @ local + matrix[:3, 3]
         performer.bring(side, point, vec(-sign(side) * 0.3, -0.5, 0.7), vec(-sign(side), 0.1, 0.3), FINGER,
-                        vec(sign(side), 0.1, -0.9), 28, 20, 0.09)  # fmt: skip
+                        vec(sign(side), 0.1, -0.9), 28, 20, 0.09, sways=False)  # fmt: skip
     performer.contacts.append(lips)
     return matrix
 
@@ -71,9 +71,9 @@ def wield_both(performer: Performer, prop: Prop, use: Use) -> Matrix:
     lead, gap = other(side), prop.grips[1] - prop.grips[0]
     low = performer.bring(lead, point, _fist_way(axis, lead), _palm_way(axis, lead), prop.radius + FINGER, elbow(lead, 0.7),
                           fist(prop.radius), 35, 0.09)  # fmt: skip
-    up = low + axis * float(np.linalg.norm(gap))
+    up = low + axis * float(np.linalg.norm(gap))  # where the stick is by now, however the first hand has moved
     performer.bring(side, up, _fist_way(axis, side), _palm_way(axis, side), prop.radius + FINGER, elbow(side, 0.7),
-                    fist(prop.radius), 35, 0.1)  # fmt: skip
+                    fist(prop.radius), 35, 0.1, sways=False)  # fmt: skip
     return attach(frame(z=axis, y=vec(0, -1, 0.01)), prop.grips[0], low)
 
 
@@ -175,7 +175,7 @@ def flute(performer: Performer, prop: Prop, use: Use) -> Matrix:
         point = matrix[:3, :3] @ local + matrix[:3, 3]
         facing = vec(0, 0.9, 0.3) if side == use.side else vec(0, -0.8, 0.5)
         performer.bring(side, point - UP * 0.01, vec(-sign(side) * 0.3, -0.2, 1), facing, FINGER + prop.radius,
-                        vec(sign(side) * 0.8, 0.2, -1), 48, 30, 0.14)  # fmt: skip
+                        vec(sign(side) * 0.8, 0.2, -1), 48, 30, 0.14, sways=False)  # fmt: skip
     return matrix
 
 

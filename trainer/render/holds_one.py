@@ -150,7 +150,7 @@ def push(performer: Performer, prop: Prop, use: Use) -> Matrix:
     else:
         point = zone(performer, side, "swing")
         along, normal = vec(s * 0.6, -0.7, 0), vec(-s * 0.4, -0.3, 0.9)
-    if prop.flat is not None and len(prop.grips) > 1:  # a disc, taken by its rim
+    if len(prop.grips) > 1:  # a disc, taken by its rim
         grip = performer.bring(side, point, along, normal, 0.014, elbow(side, 0.9, 0.3, -0.4), 52, 20, 0.12)
         along, normal, _ = performer.posture.palm(side)
         return attach(frame(z=along, y=-normal), prop.grips[0], grip + along * 0.05)
@@ -223,7 +223,7 @@ def phone_ear(performer: Performer, prop: Prop, use: Use) -> Matrix:
     center = ear + outward * (half + 0.014) - axis * length * 0.22
     along = reject(axis * 0.75 + vec(0, 0.25, 0.3), outward)
     performer.bring(side, center + outward * half - axis * 0.02, along, -outward, 0.02,
-                    elbow(side, 0.9, -0.25), 34, 28, 0.08)  # fmt: skip
+                    elbow(side, 0.9, -0.25), 34, 28, 0.08, sways=False)  # fmt: skip
     performer.contacts.append(ear)
     return placed(frame(z=axis, y=outward), center)
 

@@ -116,7 +116,7 @@ def _ball(mesh: Mesh) -> Prop:
 
 
 def _umbrella(mesh: Mesh) -> Prop:
-    """Open; held below the cloth, the lowest part of the stick cut off where the model has a stand."""
+    """Open; held below the cloth."""
     low = mesh.vertices[:, 2].min()
     return Prop(mesh, (np.array((0, 0, low + 0.26 * mesh.size[2])),), radius=0.013)
 

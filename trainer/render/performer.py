@@ -72,14 +72,16 @@ class Performer:
     # Movements
 
     def bring(self, side: str, point: np.ndarray, along: np.ndarray, normal: np.ndarray, off: float, pole: np.ndarray,
-              curl: float, thumb: float = 25, tolerance: float = REACH_TOLERANCE, holds: bool = True) -> np.ndarray:  # fmt: skip
+              curl: float, thumb: float = 25, tolerance: float = REACH_TOLERANCE, holds: bool = True,
+              sways: bool = True) -> np.ndarray:  # fmt: skip
         """Brings a hand to `point`, fingers along `along`, the palm facing `normal` at `off` metres from the point.
 
-        pole: where the elbow goes. curl, thumb: degrees per joint. holds: counts as holding something.
+        pole: where the elbow goes. curl, thumb: degrees per joint. holds: counts as holding something. sways: a hand
+        that holds something moves in clips; not where the thing is at the head, or in the other hand.
         Returns where the grip ended up. Raises Unposable if that is further off than `tolerance`.
         """
         posture = self.posture
-        if holds:
+        if holds and sways:
             point = point + np.asarray(self.motion.hand)
         along = unit(along)
         normal = unit(reject(normal, along))

@@ -29,6 +29,7 @@ class Part:
     weights: np.ndarray | None = None  # (N, J)
     bone: str | None = None
     strands: Strands | None = None
+    model: str | None = None  # of the library, whose author is to be credited
 
     def posed(self, posture: Posture) -> np.ndarray:
         """(N, 3) vertices of the mesh in a posture."""
@@ -71,7 +72,8 @@ def build_person(assets: Assets, look: Look, split: str) -> Person:
     """The same look always gives the same person."""
     rng = Random(look.seed)
     body = load_body(assets.body)
-    skin = choose(assets.skins(look.race, look.gender, split), look.skin_draw)
+    skins = assets.skins(look.race, look.gender, split)
+    skin = choose([skin for skin in skins if skin.age == age_of(look)] or skins, look.skin_draw)
     vertices = shape(body, look, rng)
     rest = metres(vertices)
     marks = _marks(body, rest)
@@ -93,11 +95,18 @@ def build_person(assets: Assets, look: Look, split: str) -> Person:
         hsv=(rng.uniform(0.492, 0.508), rng.uniform(0.8, 1.12), rng.uniform(0.82, 1.12)),
     )
     parts.append(_skin(body, rest, frozenset(dresser.hidden), surface))
+    wear = [part.name for part in parts]
     facts = {
-        "gender": look.gender, "age": skin.age, "race": look.race, "skin": skin.texture.name, "outfit": outfit,
-        "hair": look.hair, "wear": [part.name for part in parts], "glasses": look.glasses, "hat": look.hat,
+        "gender": look.gender, "age": age_of(look), "race": look.race, "skin": skin.texture.name, "outfit": outfit,
+        "hair": look.hair, "wear": wear, "glasses": look.glasses if "glasses" in wear else None,
+        "hat": look.hat if "hat" in wear else None,
     }  # fmt: skip
     return Person(look, body.skeleton(rest), tuple(parts), marks, facts)
+
+
+def age_of(look: Look) -> str:
+    """As skins are named: young, middleage or old."""
+    return "young" if look.age < 0.25 else "middleage" if look.age < 0.6 else "old"
 
 
 def _marks(body: BaseBody, rest: np.ndarray) -> Marks:
@@ -271,7 +280,7 @@ def _glasses(assets: Assets, rest: np.ndarray, marks: Marks, name: str) -> Part:
     skin = rest[:SKIN_VERTICES]
     bridge = skin[(np.abs(skin[:, 2] - eye + 0.006) < 0.01) & (np.abs(skin[:, 0]) < 0.014)][:, 1].min()
     worn = mesh.scaled(scale).moved(placed(np.eye(3), vec(0, bridge - 0.004 + size[1] * scale / 2, eye - 0.004)))
-    return Part("glasses", worn, bone="head")
+    return Part("glasses", worn, bone="head", model=name)
 
 
 def _hat(dresser: _Dresser, assets: Assets, marks: Marks, kind: str, rng: Random) -> Part | None:
@@ -291,6 +300,5 @@ def _hat(dresser: _Dresser, assets: Assets, marks: Marks, kind: str, rng: Random
         mesh = mesh.moved(placed(rotation(vec(0, 0, 1), 180), vec(0, 0, 0)))
     at = vec(0, marks.back + 0.012 - scale * size[1] / 2, marks.top[2] + 0.008 - scale * size[2] / 2)
     worn = mesh.scaled(scale).moved(placed(np.eye(3), at))
-    return Part(
-        "hat", replace(worn, materials=tuple(Material(palette.color(rng), 0.8) for _ in worn.materials)), bone="head"
-    )
+    worn = replace(worn, materials=tuple(Material(palette.color(rng), 0.8) for _ in worn.materials))
+    return Part("hat", worn, bone="head", model="casquette")

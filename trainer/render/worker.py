@@ -6,6 +6,7 @@ Out: {"seed": 7, "view": 0, "state": "done" | "rejected" | "failed", "why": "", 
 
 import json
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -61,7 +62,9 @@ class _Studio:
         self.out = Path(settings.out)
         scratch = Path("/dev/shm") if Path("/dev/shm").is_dir() else Path(tempfile.gettempdir())
         self.scratch = scratch / f"vmfm-render-{os.getpid()}.exr"
-        self.people: dict = {}
+        self.people: dict = {}  # by look
+        if not settings.furniture:
+            self.assets.body  # noqa: B018 - what is missing ends the worker, not each of its pictures
 
     def render(self, seed: int, view: int) -> tuple[str, str]:
         """(state, why)."""
@@ -86,12 +89,11 @@ class _Studio:
 
         def staged(attempt: int):
             scene = draw_scene(seed, view, attempt, self.assets.models)
-            for figure in scene.figures:
-                if figure.look not in self.people:
-                    if len(self.people) > 3:
-                        self.people.clear()
-                    self.people[figure.look] = build_person(self.assets, figure.look, scene.split)
-            return build(scene, tuple(self.people[figure.look] for figure in scene.figures))
+            looks = [figure.look for figure in scene.figures]
+            self.people = {
+                look: self.people.get(look) or build_person(self.assets, look, scene.split) for look in looks
+            }
+            return build(scene, tuple(self.people[look] for look in looks))
 
         return _first_possible(staged)
 
@@ -128,7 +130,7 @@ class _Studio:
     def _clip(self, seed: int, view: int) -> None:
         """A folder of frames; clip.json, written last, says that it is whole."""
         from vmfm.trainer.render.clips import FPS, SHUTTER, motion_at
-        from vmfm.trainer.render.export import write_sample
+        from vmfm.trainer.render.export import Rejected, write_sample
         from vmfm.trainer.render.stage import stage
 
         def moments(scene, people):
@@ -143,17 +145,22 @@ class _Studio:
 
         ends = self._staged(seed, view, moments)
         folder = self.out / sample_name(seed, view)
-        folder.mkdir(parents=True, exist_ok=True)
+        files.begin_clip(folder, {"frames": len(ends), "size": self.settings.size, "samples": self.settings.samples})
         white = None
         for frame, (opened, closed) in enumerate(ends):
             if white is not None and (folder / f"{frame:04d}.json").exists():
                 continue
-            sample = self._shoot(opened, closed, white, strict=frame == 0)
+            try:
+                sample = self._shoot(opened, closed, white, strict=frame == 0)
+            except Rejected:
+                shutil.rmtree(folder)
+                raise
             white = sample.white
             write_sample(sample, folder / f"{frame:04d}")
         files.write_json(folder / files.CLIP, {"frames": len(ends), "fps": FPS, "scene": ends[0][0].scene.as_dict()})
 
     def _credits(self, staged) -> dict[str, dict]:
+        """By name, of the things in the picture and the models that people wear."""
         credits = {}
         for item in staged.objects():
             name = item.thing.name
@@ -161,10 +168,14 @@ class _Studio:
                 credits[name] = {"file": f"procedural/{name.removeprefix('shape:')}", "label": item.thing.cls,
                                  "creator": "generated", "licence": "CC0 1.0"}  # fmt: skip
             else:
-                model = self.assets.models[name]
-                credits[name] = {"file": f"{model.library}/{model.path.name}", "label": model.label,
-                                 "creator": model.creator, "licence": model.licence}  # fmt: skip
-        return credits
+                credits[name] = self._credit(name)
+        worn = {part.model for person in getattr(staged, "people", ()) for part in person.parts if part.model}
+        return credits | {name: self._credit(name) for name in sorted(worn)}
+
+    def _credit(self, name: str) -> dict:
+        model = self.assets.models[name]
+        return {"file": f"{model.library}/{model.path.name}", "label": model.label,
+                "creator": model.creator, "licence": model.licence}  # fmt: skip
 
 
 def _first_possible(make: Callable):
