@@ -22,9 +22,10 @@ from vmfm.trainer.render.kinematics import (
     unit,
     vec,
 )
-from vmfm.trainer.render.performer import Motion, Performer
+from vmfm.trainer.render.performer import Motion, Performer, Unposable
 from vmfm.trainer.render.scene import Shot
 from vmfm.trainer.render.skeleton import FINGERS, SIDES, Posture, Skeleton
+from vmfm.trainer.render.stage import Item, check_seats
 
 coordinate = st.floats(-1, 1, allow_nan=False)
 point = st.tuples(coordinate, coordinate, coordinate).map(np.array)
@@ -119,6 +120,15 @@ def test_in_clips_a_hand_moves_but_not_from_what_stays_where_it_is(sways):
     target = vec(0.2, -0.25, 1.2)
     grip = performer.bring("l", target, vec(0, -1, 0), vec(-1, 0, 0), 0.02, vec(0.5, 0.2, -1), 20, sways=sways)
     np.testing.assert_allclose(grip - target, np.array((0.03, 0, -0.04)) * sways, atol=0.03)
+
+
+def test_seats_may_touch_but_not_stand_in_each_other():
+    square = np.array([(x, y, z) for x in (-0.5, 0.5) for y in (-0.5, 0.5) for z in (0, 1)])
+    seats = {x: Item(f"seat at {x}", 0, None, None, square + vec(x, 0, 0)) for x in (0, 0.6, 0.9, 2)}
+    for x in (0.9, 2):
+        check_seats([seats[0], seats[x]])
+    with pytest.raises(Unposable, match="seat"):
+        check_seats([seats[2], seats[0], seats[0.6]])
 
 
 BODY = Subject(top=vec(0, 0, 1.75), eyes=vec(0, -0.1, 1.63), knees=0.48, floor=0.0, seated=False,

@@ -1,6 +1,7 @@
 """Puts a scene together as geometry: poses the people, hands them their things, finds the camera, checks the result."""
 
 from dataclasses import dataclass, field
+from itertools import combinations
 from random import Random
 from typing import Protocol
 
@@ -23,6 +24,7 @@ from vmfm.trainer.render.stances import STANCES, seat
 LARGE = {"chair", "couch", "bench", "stool", "umbrella", "surfboard", "snowboard", "skis", "suitcase", "shovel", "broom",
          "ski_pole", "backpack"}  # fmt: skip
 REACH_TO_THING = 0.06  # metres between hand and thing
+SHARED_FLOOR = 0.15  # of the smaller of two seats, as boxes
 IN_TORSO, IN_HEAD = 0.06, 0.02  # shares of a thing's surface that may be inside the body
 
 
@@ -104,6 +106,7 @@ def stage(
         _perform(scene, number, figure, person, assets, motion)
         for number, (figure, person) in enumerate(zip(scene.figures, people))
     ]
+    check_seats([item for act in acts for item in act.things if item.thing and item.thing.grip == "seat"])
     first = acts[0]
     eyes = transform(_placement(scene.figures[0], first.performer, motion), _eyes(first.performer))
     items = tuple(item for act in acts for item in (*act.parts, *act.things))
@@ -193,6 +196,17 @@ def _check_thing(performer: Performer, use: Use, mesh: Mesh, matrix: np.ndarray)
     torso, head = inside_body(performer, points)
     if (torso > IN_TORSO and use.hold != "guitar") or head > (0.1 if use.hold in AT_THE_HEAD else IN_HEAD):
         raise Unposable(f"{use.thing} is inside the body ({torso:.2f} of it in the torso, {head:.2f} in the head)")
+
+
+def check_seats(seats: list[Item]) -> None:
+    """Two who sit have a seat each, and these may touch, but not stand in each other."""
+    corners = [
+        (seat.vertices[:, :2].min(0), seat.vertices[:, :2].max(0)) for seat in seats if seat.vertices is not None
+    ]
+    for (low, high), (other_low, other_high) in combinations(corners, 2):
+        shared = np.clip(np.minimum(high, other_high) - np.maximum(low, other_low), 0, None).prod()
+        if shared > SHARED_FLOOR * min((high - low).prod(), (other_high - other_low).prod()):
+            raise Unposable("one seat stands in the other")
 
 
 def inside_body(performer: Performer, points: np.ndarray) -> tuple[float, float]:
