@@ -8,13 +8,13 @@ Each rendered person stands in the middle of a photo of 3840x2160, so the true a
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import cv2
 import numpy as np
 import typer
 from rich.console import Console
-from vmfm.runtime import Bundle, MattingStream
+from vmfm.runtime import Bundle, Detail, MattingStream
 from vmfm.runtime.preprocess import shrink
 from vmfm.trainer import metrics
 from vmfm.trainer.evaluate_sets import cover
@@ -35,12 +35,13 @@ def run(
     data: Annotated[Path, typer.Option(help="A data folder, for its photos.")],
     bundle: Annotated[str, typer.Option(help="A shipped bundle, or a folder.")] = "lite",
     backend: Annotated[str, typer.Option()] = "auto",
+    detail: Annotated[Detail, typer.Option()] = "fine",
     out: Annotated[Path | None, typer.Option(help="Also write the table here.")] = None,
 ) -> None:
     """Measure every render, and print a table."""
     scores: dict[str, list[dict[str, float]]] = {}
     for frame, truth in pictures(renders, data):
-        for name, alpha in mattes(frame, bundle, backend):
+        for name, alpha in mattes(frame, bundle, backend, detail):
             scores.setdefault(name, []).append(score(alpha, truth))
     if not scores:
         raise typer.BadParameter(f"{renders} holds no render")
@@ -64,17 +65,18 @@ def pictures(renders: Path, data: Path) -> Iterator[tuple[np.ndarray, np.ndarray
         yield np.clip(np.rint(frame), 0, 255).astype(np.uint8), padded[..., 3]
 
 
-def mattes(frame: np.ndarray, bundle: str, backend: str = "auto") -> Iterator[tuple[str, np.ndarray]]:
+def mattes(frame: np.ndarray, bundle: str, backend: str, detail: Detail) -> Iterator[tuple[str, np.ndarray]]:
     """Alphas, float32 (H, W), by what made them."""
     height, width = frame.shape[:2]
-    with MattingStream(bundle, backend=backend, deliver=("alpha",), temporal=False, patches=0) as stream:
+    options: dict[str, Any] = {"backend": backend, "detail": detail, "deliver": ("alpha",), "temporal": False}
+    with MattingStream(bundle, patches=0, **options) as stream:
         # At their own size the nets' alpha is not enlarged at all.
-        small = stream.step(shrink(frame, Bundle.open(bundle).net_size(height, width))).alpha
+        small = stream.step(shrink(frame, Bundle.open(bundle).net_size(height, width, detail))).alpha
         bicubic = cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
         yield "the nets' alpha, bicubic", np.clip(bicubic, 0, 1)
         yield "the nets' alpha, bilinear", cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
         yield "along the frame's edges", stream.step(frame).alpha
-    with MattingStream(bundle, backend=backend, deliver=("alpha",), temporal=False) as stream:
+    with MattingStream(bundle, **options) as stream:
         yield "and refined", stream.step(frame).alpha
 
 

@@ -23,6 +23,7 @@ from typing import Any
 
 from gpu_options import SIZES, Options
 from vmfm.apps.sizes import parse_size
+from vmfm.runtime import VmfmError
 
 
 @dataclass(frozen=True)
@@ -51,9 +52,14 @@ SECTIONS = {
 
 
 def main() -> int:
-    options = _parser().parse_args()
+    parser = _parser()
+    options = parser.parse_args()
+    try:
+        shared = _shared(options)
+    except VmfmError as error:
+        parser.error(str(error))
     if options.into:
-        run_section(options.section[-1], _shared(options), options.into)
+        run_section(options.section[-1], shared, options.into)
         return 0
     from gpu_report import to_markdown
 

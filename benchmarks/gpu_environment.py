@@ -54,7 +54,7 @@ def check_conformance(options: Options) -> Iterator[tuple[str, Any]]:
         "torch or tensorrt",
     ]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    lines = (done.stdout + done.stderr).splitlines()
+    lines = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
     yield "said", lines[-1] if lines else "nothing"
     if done.returncode:
         yield "failed", [line for line in lines if re.match(r"(FAILED|ERROR)\b", line)] or lines[-20:]

@@ -127,6 +127,7 @@ def _tensorrt(tensorrt: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _section(name: str, result: Mapping[str, Any]) -> str:
-    failed = "; ".join(failure.strip().splitlines()[-1][:200].replace("|", "/") for failure in result.get("failed", []))
+    failures = [failure.strip() for failure in result.get("failed", [])]
+    failed = "; ".join(said.splitlines()[-1][:200].replace("|", "/") for said in failures if said)
     left_out = f"left out: {result['left out']}" if "left out" in result else "ok"
     return f"| {name} | {'FAILED: ' + failed if failed else left_out} | {result.get('seconds', '')} |"

@@ -14,7 +14,7 @@ import typer
 from gpu_options import demo_frames
 from rich.console import Console
 from vmfm.apps.sizes import parse_size
-from vmfm.runtime import Bundle
+from vmfm.runtime import Bundle, Detail
 from vmfm.runtime.backends.base import SlotShape
 from vmfm.runtime.backends.openvino_backend import OpenVinoBackend
 from vmfm.runtime.graph import BACKGROUND, RESULTS, build_graph
@@ -29,6 +29,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, help=__doc__.part
 @app.command()
 def run(
     bundle: Annotated[str, typer.Option(help="A shipped bundle, or a folder.")] = "lite",
+    detail: Annotated[Detail, typer.Option()] = "fine",
     size: Annotated[
         list[str] | None, typer.Option(help="WIDTHxHEIGHT; the first is what others are compared to.")
     ] = None,
@@ -36,11 +37,11 @@ def run(
     """Measure, and print a table."""
     cv2.setNumThreads(1)
     sizes = size or ["1280x720", "3840x2160"]
-    columns = [measure(Bundle.open(bundle), parse_size(text)) for text in sizes]
+    columns = [measure(Bundle.open(bundle), parse_size(text), detail) for text in sizes]
     Console(soft_wrap=True, highlight=False, markup=False).print(table(sizes, columns))
 
 
-def measure(bundle: Bundle, size: tuple[int, int]) -> dict[str, float]:
+def measure(bundle: Bundle, size: tuple[int, int], detail: Detail) -> dict[str, float]:
     """By row, ms for a frame of size (H, W) and a picture of it over a background; "copy in" is the frame's way in."""
     graph = build_graph(deliver=RESULTS)
     frames = demo_frames(size, FRAMES)
@@ -48,7 +49,7 @@ def measure(bundle: Bundle, size: tuple[int, int]) -> dict[str, float]:
     with OpenVinoBackend(bundle, graph, threads=1) as backend:
         schedule = plan(graph, one_lane=True)
         backend.start(schedule)
-        slot = backend.open_slot(SlotShape(size, bundle.net_size(*size), bundle.patches))
+        slot = backend.open_slot(SlotShape(size, bundle.net_size(*size, detail), bundle.patches))
         for number, frame in enumerate(frames):
             started = time.process_time()
             backend.put_frame(slot, frame, first=number == 0)

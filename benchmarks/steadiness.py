@@ -18,7 +18,7 @@ import numpy as np
 import typer
 from rich.console import Console
 from true_clips import TrueClip, filmed, moving_cutouts, rendered_clips
-from vmfm.runtime import MattingStream
+from vmfm.runtime import Detail, MattingStream
 from vmfm.trainer.evaluate_sets import VIDEO_SUFFIXES, list_clips
 from vmfm.trainer.report import markdown_table
 
@@ -63,24 +63,25 @@ def run(
     renders: Annotated[Path | None, typer.Option(help="Made by `vmfm render --clip`; wants --data.")] = None,
     bundle: Annotated[str, typer.Option(help="A shipped bundle, or a folder.")] = "lite",
     backend: Annotated[str, typer.Option()] = "auto",
+    detail: Annotated[Detail, typer.Option()] = "fine",
     frames: Annotated[int, typer.Option(help="Of each clip, at most.")] = 60,
     out: Annotated[Path | None, typer.Option(help="Also write the table here.")] = None,
 ) -> None:
     """Measure clips, and print a table."""
     found = []
     for clip in _clips(clips or [], data, renders, frames):
-        found.append(measure(clip, bundle, backend, frames))
+        found.append(measure(clip, bundle, backend, detail, frames))
         print(found[-1], flush=True)
     Console(soft_wrap=True, highlight=False, markup=False).print(table(found))
     if out is not None:
         out.write_text(table(found) + "\n", encoding="utf-8")
 
 
-def measure(clip: TrueClip, bundle: str, backend: str = "auto", frames: int = 60) -> Steadiness:
+def measure(clip: TrueClip, bundle: str, backend: str, detail: Detail, frames: int) -> Steadiness:
     """clip.truths may be empty."""
     with (
-        MattingStream(bundle, backend=backend, deliver=("alpha",), temporal=False) as without,
-        MattingStream(bundle, backend=backend, deliver=("alpha",)) as steady,
+        MattingStream(bundle, backend=backend, detail=detail, deliver=("alpha",), temporal=False) as without,
+        MattingStream(bundle, backend=backend, detail=detail, deliver=("alpha",)) as steady,
     ):
         streams = (without, steady)
         mattes = ([stream.step(frame).alpha for stream in streams] for frame in clip.frames[:frames])

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pyvirtualcam
 from vmfm.apps.webcam import Settings, run_webcam
+from vmfm.runtime.bundle import DETAILS
 
 CLIP = Path(__file__).parents[1] / "apps/demo/woman_with_mug.mp4"
 
@@ -43,10 +44,12 @@ class Log:
         self._part_seconds, self._parts = seconds / parts, parts
         self._latencies: list[float] = []
         self._part = 0
-        self._started = time.perf_counter()
+        self._started: float | None = None  # by the first picture: the nets are ready then
         print("| minute | fps | latency, median ms | 95 % | resident MB |\n|---|---|---|---|---|")
 
     def add(self, latency_seconds: float) -> None:
+        if self._started is None:
+            self._started = time.perf_counter()
         self._latencies.append(1000 * latency_seconds)
         elapsed = time.perf_counter() - self._started
         if elapsed < (self._part + 1) * self._part_seconds:
@@ -75,10 +78,17 @@ def main() -> None:
     parser.add_argument("--background", default="blur")
     parser.add_argument("--bundle", default="lite")
     parser.add_argument("--backend", default="auto")
+    parser.add_argument("--detail", choices=DETAILS, default="fast")
     given = parser.parse_args()
     pyvirtualcam.camera.BACKENDS.clear()
     pyvirtualcam.register_backend("nowhere", Nowhere)
-    settings = Settings(str(given.camera), backgrounds=(given.background,), bundle=given.bundle, backend=given.backend)
+    settings = Settings(
+        str(given.camera),
+        backgrounds=(given.background,),
+        bundle=given.bundle,
+        backend=given.backend,
+        detail=given.detail,
+    )
     print(run_webcam(settings, print, Log(given.seconds, given.parts).add))
 
 

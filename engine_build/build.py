@@ -57,7 +57,7 @@ def choose_gpus(wanted: str, flavor: Flavor, gpus: Gpus) -> tuple[tuple[int, ...
                 "build there, or use --flavor rtx, which needs none"
             )
         first = gpus.devices[0]
-        if wanted != "auto" and parse_gpus(wanted) != (first.capability,):
+        if wanted != "auto" and (wanted == "all" or parse_gpus(wanted) != (first.capability,)):
             raise BuildError(f"{flavor.label} builds for the GPU here alone, {first.name} (sm{first.capability})")
         return (first.capability,), first.name
     fallback = tuple(capability for capability in RTX_CARDS if capability in known)

@@ -18,6 +18,7 @@ SIZES = ((224, 384), (384, 224), (160, 160))  # (H, W): landscape, portrait, squ
 PATCHES = 32
 MAX_TOLERANCE = 1e-3  # float32 sums in another order differ by 1e-6; one 8-bit step of alpha is 4e-3
 MEAN_TOLERANCE = 1e-5
+MOST_ROUNDING = 5e-3  # mean of what rounding kernels to fp16 may change: about one 8-bit step
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,8 @@ class NetParity:
     @property
     def holds(self) -> bool:
         """Whether the bundle is within tolerance; a difference that is not a number is not."""
-        return self.engine.max_abs <= MAX_TOLERANCE and self.engine.mean_abs <= MEAN_TOLERANCE
+        in_engine = self.engine.max_abs <= MAX_TOLERANCE and self.engine.mean_abs <= MEAN_TOLERANCE
+        return in_engine and self.rounding.mean_abs <= MOST_ROUNDING
 
 
 def measure_parity(
@@ -68,10 +70,10 @@ def measure_parity(
 def require_parity(parity: tuple[NetParity, ...]) -> None:
     """Raises ExportError naming every net whose bundle is out of tolerance."""
     if failed := [net for net in parity if not net.holds]:
-        nets = ", ".join(f"{net.net} (max / mean {net.engine})" for net in failed)
+        nets = ", ".join(f"{net.net} (max / mean {net.engine}, by rounding {net.rounding})" for net in failed)
         raise ExportError(
             f"the exported bundle does not compute what torch computes: {nets}, wanted at most "
-            f"{MAX_TOLERANCE:.0e} / {MEAN_TOLERANCE:.0e}; nothing was written"
+            f"{MAX_TOLERANCE:.0e} / {MEAN_TOLERANCE:.0e}, by rounding a mean of {MOST_ROUNDING:.0e}; nothing was written"
         )
 
 

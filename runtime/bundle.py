@@ -147,7 +147,8 @@ def write_bundle(
 ) -> Bundle:
     """Writes a bundle and opens it. models: the ONNX bytes of every net of the graph, by net name. ranges: as in Bundle.
 
-    The folder appears whole or not at all; an older bundle at `path` is replaced, any other folder is not.
+    The folder appears whole or not at all; an older bundle at `path` is replaced, any other folder is not. What else lies
+    in the folder of an older one stays there.
     trained and scores must be JSON values. Raises BundleError.
     """
     path = Path(path)
@@ -155,7 +156,8 @@ def write_bundle(
     unknown = sorted(set(models) - {node.name for node in NETS})
     if missing or unknown:
         raise BundleError(f"a bundle needs one model per net of the graph: missing {missing}, unknown {unknown}")
-    if path.exists() and not (path / MANIFEST).is_file() and (not path.is_dir() or any(path.iterdir())):
+    older = _files_of(path)
+    if not older and path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise BundleError(f"{path} exists and is not a bundle; choose another folder or remove it")
     nets = {}
     for node in NETS:
@@ -186,6 +188,9 @@ def write_bundle(
             fresh.mkdir()
             for file, content in contents.items():
                 (fresh / file).write_bytes(content)
+            for other in path.iterdir() if older else ():
+                if other.name not in older | contents.keys():
+                    (shutil.copytree if other.is_dir() else shutil.copy2)(other, fresh / other.name)
             _move_into_place(fresh, path, Path(scratch) / "old")
     except OSError as error:
         raise BundleError(f"cannot write the bundle {path} ({error.strerror}); choose another folder") from error
@@ -194,16 +199,26 @@ def write_bundle(
 
 def _move_into_place(fresh: Path, path: Path, aside: Path) -> None:
     """A folder cannot be replaced in one step: the old one moves aside, and comes back if the new one cannot."""
-    existed = path.exists()
-    if existed:
-        os.replace(path, aside)
     try:
+        if path.exists():
+            os.replace(path, aside)
         os.replace(fresh, path)
-    except OSError:
-        if existed:
+    except BaseException:  # a Ctrl-C, too: what is aside would be cleared away
+        if aside.exists() and not path.exists():
             os.replace(aside, path)
         raise
     shutil.rmtree(aside, ignore_errors=True)
+
+
+def _files_of(path: Path) -> set[str]:
+    """The names of a bundle's own files, whatever its version; none where there is no bundle."""
+    try:
+        manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+        if manifest["format"] != FORMAT:
+            return set()
+        return {MANIFEST, INT8, *(net["file"] for net in manifest["nets"].values())}
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return set()
 
 
 def _tensors(node: Node) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:

@@ -1,4 +1,4 @@
-"""VMFM itself, one frame at a time: python vmfm_stream.py BUNDLE DETAIL"""
+"""VMFM itself on the CPU, as its peers, one frame at a time: python vmfm_stream.py BUNDLE DETAIL"""
 
 import sys
 
@@ -7,7 +7,8 @@ from worker import Matter, serve
 
 
 def load() -> Matter:
-    stream = MattingStream(sys.argv[1], detail=sys.argv[2]).__enter__()  # lives as long as this process
+    # lives as long as this process
+    stream = MattingStream(sys.argv[1], detail=sys.argv[2], backend="cpu").__enter__()
     return lambda frame: stream.step(frame).alpha
 
 

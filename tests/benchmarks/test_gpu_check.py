@@ -67,6 +67,13 @@ def test_what_was_found_before_a_failure_is_kept(scripts, tmp_path: Path, monkey
     assert found["failed"][0] == "second was wrong" and "ZeroDivisionError" in found["failed"][1]
 
 
+def test_a_suite_that_crashes_without_a_word_makes_no_page_fail(scripts) -> None:
+    page = scripts.gpu_report.to_markdown(
+        {"conformance": {"failed": ["", " \n", "Fatal Python error"], "seconds": 1.0}}
+    )
+    assert "FAILED: Fatal Python error" in page
+
+
 def test_idleness_by_hand(scripts, tmp_path: Path) -> None:
     """Two streams, times in microseconds: busy 0-40, 30-90 and 90-100, nothing until 2100, busy until 2500."""
     spans = [("a", "kernel", 0, 40), ("b", "gpu_memcpy", 30, 60), ("c", "kernel", 90, 10), ("d", "kernel", 2100, 400)]

@@ -90,7 +90,7 @@ def test_a_bundle_is_measured_on_a_clip(scripts, tiny_bundle: Bundle, disc) -> N
     """The tiny bundle takes brightness for alpha; under a lamp that flickers the stabiliser has work to do."""
     frames = [disc() // 2 + np.uint8(60 + amount) for amount in (0, 3, 0, 3, 0, 3, 0)]
     clip = scripts.true_clips.TrueClip("disc", frames, [frames[0][..., 0]] * len(frames))
-    found = scripts.steadiness.measure(clip, str(tiny_bundle.path), "cpu")
+    found = scripts.steadiness.measure(clip, str(tiny_bundle.path), "cpu", "fine", 60)
     assert 0 < found.flicker[1] < 0.5 * found.flicker[0]
     assert found.late == (None, None) and found.error[0] > 0  # the truth stands still
 
@@ -100,7 +100,7 @@ def test_edges_are_those_of_the_enlarged_matte(scripts, tiny_bundle: Bundle, dis
     edges = scripts.edges_4k
     frame = disc((360, 576), (180, 288), 120)
     found = {
-        name: edges.score(alpha, frame[..., 0]) for name, alpha in edges.mattes(frame, str(tiny_bundle.path), "cpu")
+        name: edges.score(alpha, frame[..., 0]) for name, alpha in edges.mattes(frame, str(tiny_bundle.path), "cpu", "fine")
     }
     bicubic, ours = found["the nets' alpha, bicubic"], found["along the frame's edges"]
     assert ours["Grad"] < bicubic["Grad"] and ours["SAD at edges"] < bicubic["SAD at edges"]
@@ -110,7 +110,7 @@ def test_edges_are_those_of_the_enlarged_matte(scripts, tiny_bundle: Bundle, dis
 
 def test_every_row_is_timed(scripts, tiny_bundle: Bundle) -> None:
     rows = scripts.host_rows
-    columns = [rows.measure(tiny_bundle, size) for size in ((48, 64), (96, 128))]
+    columns = [rows.measure(tiny_bundle, size, "fine") for size in ((48, 64), (96, 128))]
     assert {"copy in", "upsample", "refinement", "composite", "deliver"} < set(columns[0])
     lines = rows.table(["64x48", "128x96"], columns).splitlines()
     assert len(lines) == 2 + len(columns[0]) + 1 and lines[-1].startswith("| all")

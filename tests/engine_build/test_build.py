@@ -214,8 +214,9 @@ def test_tensorrt_builds_on_the_gpu_it_builds_for() -> None:
     flavor, here = Flavor("tensorrt", Library), Gpus((13, 0), (Gpu("H100", 90, 80 << 30),))
     assert choose_gpus("auto", flavor, here) == ((90,), "H100")
     assert choose_gpus("sm90", flavor, here) == ((90,), "H100")
-    with pytest.raises(BuildError, match="H100"):
-        choose_gpus("sm89", flavor, here)
+    for others in ("sm89", "all"):
+        with pytest.raises(BuildError, match="GPU here alone, H100"):
+            choose_gpus(others, flavor, here)
     with pytest.raises(BuildError, match="no NVIDIA driver"):
         choose_gpus("auto", flavor, NO_GPU)
 

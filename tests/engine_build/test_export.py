@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -34,6 +35,14 @@ def test_every_net_computes_what_torch_does(exported):
     for net in exported.parity:
         assert net.holds and net.engine.max_abs < 1e-4
     assert max(net.rounding.max_abs for net in exported.parity) > 0  # the outputs are not flat
+
+
+def test_rounding_that_changes_a_net_is_refused(exported):
+    first = exported.parity[0]
+    ruined = replace(first, rounding=replace(first.rounding, mean_abs=0.02))
+    require_parity((first,))
+    with pytest.raises(ExportError, match=f"{first.net}.*by rounding"):
+        require_parity((ruined,))
 
 
 def test_a_frame_runs_through_it(exported):

@@ -1,5 +1,6 @@
 import hashlib
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -122,6 +123,41 @@ def test_write_replaces_a_bundle_but_no_other_folder(tiny_models: dict[str, byte
         write(tmp_path / "mine", "third")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a", "mine"]
     assert (tmp_path / "mine" / "thesis.txt").read_text() == "precious"
+
+
+def test_what_lies_beside_a_bundle_outlives_it(fresh_bundle: MakeBundle, tiny_models: dict[str, bytes]) -> None:
+    path = fresh_bundle().path
+    for file in ("README.md", "engines/depth.engine", "int8.json"):
+        (path / file).parent.mkdir(exist_ok=True)
+        (path / file).write_text("of the older one")
+    write_bundle(path, tiny_models, name="new", pixel_budget=4096, patches=4, trained={}, scores={})
+    assert (path / "README.md").exists() and (path / "engines" / "depth.engine").exists()
+    assert not (path / "int8.json").exists()  # part of the older bundle
+
+
+@pytest.mark.parametrize("manifest", ['{"manifest_version": 3}', "[]", "no JSON"])
+def test_not_every_manifest_is_a_bundle_s(manifest: str, tiny_models: dict[str, bytes], tmp_path: Path) -> None:
+    (tmp_path / "extension").mkdir()
+    (tmp_path / "extension" / MANIFEST).write_text(manifest)
+    with pytest.raises(BundleError, match="not a bundle"):
+        write_bundle(tmp_path / "extension", tiny_models, name="b", pixel_budget=4096, patches=4, trained={}, scores={})
+    assert (tmp_path / "extension" / MANIFEST).read_text() == manifest
+
+
+def test_an_interrupted_write_leaves_the_older_bundle(
+    fresh_bundle: MakeBundle, tiny_models: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, replace = fresh_bundle().path, os.replace
+
+    def interrupted(source: Path, target: Path) -> None:
+        if Path(source).name == "new":
+            raise KeyboardInterrupt
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_bundle(path, tiny_models, name="new", pixel_budget=4096, patches=4, trained={}, scores={})
+    assert Bundle.open(path).name != "new"
 
 
 def test_write_wants_every_net(tiny_models: dict[str, bytes], tmp_path: Path) -> None:
