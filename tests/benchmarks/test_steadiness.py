@@ -100,7 +100,8 @@ def test_edges_are_those_of_the_enlarged_matte(scripts, tiny_bundle: Bundle, dis
     edges = scripts.edges_4k
     frame = disc((360, 576), (180, 288), 120)
     found = {
-        name: edges.score(alpha, frame[..., 0]) for name, alpha in edges.mattes(frame, str(tiny_bundle.path), "cpu", "fine")
+        name: edges.score(alpha, frame[..., 0])
+        for name, alpha in edges.mattes(frame, str(tiny_bundle.path), "cpu", "fine")
     }
     bicubic, ours = found["the nets' alpha, bicubic"], found["along the frame's edges"]
     assert ours["Grad"] < bicubic["Grad"] and ours["SAD at edges"] < bicubic["SAD at edges"]
