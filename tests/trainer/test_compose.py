@@ -266,6 +266,8 @@ def test_the_seed_is_all_the_chance_there_is():
 @pytest.mark.parametrize("parts", [2, 3, 6])
 def test_a_part_is_what_it_is_in_the_whole_batch(fine, parts):
     """Whatever chance, neighbours and stores have to do with a picture: processes compose one batch between them."""
+    # Places are up to 100 pixels in float32, 8e-6 apart, and some CPUs round them otherwise in smaller batches.
+    rounding = 1e-5
     drawn, share = composer(CUTOUT, PHOTO, replace(CUTOUT, rgb=noise(seed=8))), 6 // parts
     for seed in range(4):
         whole = drawn.batch(6, 64, 96, seed, fine=fine)
@@ -273,7 +275,7 @@ def test_a_part_is_what_it_is_in_the_whole_batch(fine, parts):
         made = [drawn.batch(6, 64, 96, seed, fine=fine, rows=r) for r in rows]
         for field in fields(whole):
             joined = torch.cat([getattr(part, field.name) for part in made])
-            torch.testing.assert_close(joined, getattr(whole, field.name), atol=1e-6, rtol=0, msg=field.name)
+            torch.testing.assert_close(joined, getattr(whole, field.name), atol=rounding, rtol=0, msg=field.name)
 
 
 def test_what_is_no_probability():
