@@ -48,13 +48,13 @@ def laplacian_loss(alpha: Tensor, truth: Tensor, known: Tensor) -> Tensor:
     so they are taken of the error; they count where all that they are made of is known.
     """
     error = (alpha - truth) * (known > 0)
-    known = -F.max_pool2d(-known, 3, stride=1, padding=1)
     total = error.new_zeros(())
     for octave in range(OCTAVES):
         coarse = F.avg_pool2d(error, 2)
         band = error - F.interpolate(coarse, size=error.shape[-2:], mode="bilinear")
-        total = total + 2**octave * weighted_mean(band.abs(), known)
-        error, known = coarse, -F.max_pool2d(-known, 4, stride=2, padding=1)
+        sure = -F.max_pool2d(-known, 5, stride=1, padding=2)  # a band reaches two pixels far
+        total = total + 2**octave * weighted_mean(band.abs(), sure)
+        error, known = coarse, -F.max_pool2d(-known, 2)
     return total / (2**OCTAVES - 1)
 
 

@@ -102,9 +102,10 @@ def _follow(run: Run, composer: Composer, listeners: list[Callable[[Progress], N
 
 def _batch(run: Run, composer: Composer, step: int, rows: range | None = None) -> Batch:
     # everything random in a step comes from this one number, so a resumed run draws what an unbroken one would
-    seed = ((run.recipe.seed * 64 + run.stage_index) << 32) + step
-    sizes = run.stage.sizes
-    height, width = sizes[seed * 2654435761 % 2**32 * len(sizes) >> 32]
+    key, sizes = run.recipe.seed * 64 + run.stage_index, run.stage.sizes
+    turn = (step + 40503 * key) * 2654435761 % 2**32  # of the golden ratio: all sizes equally often, in no order
+    height, width = sizes[turn * len(sizes) >> 32]
+    seed = (key << 32) + step
     return composer.batch(run.stage.batch, height, width, seed, fine=run.stage.name == "refine", rows=rows)
 
 

@@ -36,7 +36,7 @@ def people(count):
 
 def hold(things, count, size=(HEIGHT, WIDTH)):
     nowhere = torch.zeros(count, 2, 4)
-    return things.hold(people(count), nowhere, [PERSON_BOX] * count, size, 1.0, dice(count))
+    return things.hold(people(count), nowhere, torch.zeros(count, 2), [PERSON_BOX] * count, size, 1.0, dice(count))
 
 
 class TestHeld:
@@ -75,7 +75,7 @@ class TestHeld:
     def test_who_is_cut_off_holds_what_others_held_who_were(self):
         half = Sample("half", WHITE // 2, SOLID, cutout=True, grip=Grip(0.5, 0.5, 0.3, whole=False))
         things, box = Things([([BAG, half], 1.0)], CPU), (0.4, 0.3, 0.2, 0.9)
-        planes, _ = things.hold(people(6), torch.zeros(6, 1, 4), [box] * 6, (HEIGHT, WIDTH), 1.0, dice(6))
+        planes, _ = things.hold(people(6), torch.zeros(6, 1, 4), torch.zeros(6, 1), [box] * 6, (HEIGHT, WIDTH), 1.0, dice(6))
         assert planes[:, 0].max() < 0.6
         planes, _ = hold(things, 6)
         assert planes[:, 0].flatten(1).amax(1).min() > 0.99

@@ -107,13 +107,13 @@ class Composer:
 
     def _compose(self, dice: Dice, height: int, width: int, fine: bool) -> Batch:
         chances, fine_height, fine_width = self.chances, DETAIL * height, DETAIL * width
-        planes, points, flags, people = self._draw(fine_height, fine_width, dice)
+        planes, points, lone, flags, people = self._draw(fine_height, fine_width, dice)
         behind = self._behind(fine_height, fine_width, dice)
         if not fine:
             planes, behind = F.avg_pool2d(planes, DETAIL), F.avg_pool2d(behind, DETAIL)
         if self.things is not None:
             size = fine_height, fine_width
-            planes, points = self.things.hold(planes, points, people, size, chances.held, dice)
+            planes, points = self.things.hold(planes, points, lone, people, size, chances.held, dice)
             behind, stands = self.things.stand(behind, people, chances.beside, dice)
             flags[stands, 1] = 0  # how far away a thing would be that was put there is not known
         points = torch.cat((points[..., :3] / DETAIL, points[..., 3:]), dim=-1)
@@ -168,8 +168,9 @@ class Composer:
             fine_alpha_known=_trusted(unknown),
         )
 
-    def _draw(self, height: int, width: int, dice: Dice) -> tuple[Tensor, Tensor, np.ndarray, list[Box | None]]:
-        """planes (N, 8, H, W), points (N, P, 4) in output pixels, flags (N, 3): composed, depth known, all points known.
+    def _draw(self, height: int, width: int, dice: Dice) -> tuple[Tensor, Tensor, Tensor, np.ndarray, list[Box | None]]:
+        """planes (N, 8, H, W), points (N, P, 4) in output pixels, which of them are lone (N, P), flags (N, 3): composed,
+        depth known, all points known.
 
         And the boxes of those who are composed, in shares of the picture.
         """
@@ -181,19 +182,20 @@ class Composer:
         )
         planes = torch.empty(len(which), 3 + len(PLANES), height, width, device=self.device)
         points = np.empty((len(which), MAX_POINTS, 4), np.float32)
+        lone = np.empty((len(which), MAX_POINTS), np.float32)
         flags = np.empty((len(which), 3), np.float32)
         people: list[Box | None] = [None] * len(which)
         for s in np.unique(which):
             store, at = self.stores[s], np.flatnonzero(which == s)
             chosen, aim = indices[at], matrices[at]
             planes[dice.send(at)] = store.crop(dice.send(chosen), crops.grid(dice.send(aim), height, width))
-            points[at] = crops.move_points(store.points[chosen], aim, height, width)
+            points[at], lone[at] = crops.move_points(store.points[chosen], aim, height, width), store.lone[chosen]
             places = [store.placements[i] for i in chosen]
             composed = np.array([place.cutout for place in places], np.float32)
             flags[at] = np.stack((composed, store.depth_known[chosen], store.sure_points[chosen]), 1)
             for i, place, matrix in zip(at, places, aim, strict=True):
                 people[i] = crops.move_box(place.box, matrix) if place.cutout and place.box else None
-        return planes, dice.send(points), flags, people
+        return planes, dice.send(points), dice.send(lone), flags, people
 
     def _behind(self, height: int, width: int, dice: Dice) -> Tensor:
         """Sharp ones go on mirrored where the photo ends, since photos are kept too small to be shown smaller still.

@@ -9,12 +9,15 @@ from vmfm.trainer.data.interactions import Box
 from vmfm.trainer.data.store import Placement
 
 
+BORDER = 0.5  # source pixels: what is drawn nearer to where the source ends is half what lies beyond it
+
+
 def photo_crop(place: Placement, aspect: float, rng: np.random.Generator) -> tuple[float, float, float]:
     """(x, y, height) in source pixels of a crop that lies inside the photo; its width is height * aspect.
 
     Half of the time as large as the photo allows, as the running stream would see it; it always looks at the person.
     """
-    limit = min(place.height, place.width / aspect)
+    limit = min(place.height - 2 * BORDER, (place.width - 2 * BORDER) / aspect)
     height = limit * (1.0 if rng.random() < 0.5 else rng.uniform(0.5, 1.0))
     width = height * aspect
     x0, y0, x1, y1 = place.box or (0, 0, place.width, place.height)
@@ -25,8 +28,8 @@ def photo_crop(place: Placement, aspect: float, rng: np.random.Generator) -> tup
         aim_y = (y0 + y1) / 2 + rng.uniform(-0.2, 0.2) * height
     if width >= x1 - x0:
         aim_x = (x0 + x1) / 2 + rng.uniform(-0.25, 0.25) * width
-    x = float(np.clip(aim_x - width / 2, 0, max(0.0, place.width - width)))
-    y = float(np.clip(aim_y - height / 2, 0, max(0.0, place.height - height)))
+    x = float(np.clip(aim_x - width / 2, BORDER, max(BORDER, place.width - BORDER - width)))
+    y = float(np.clip(aim_y - height / 2, BORDER, max(BORDER, place.height - BORDER - height)))
     return x, y, height
 
 
@@ -40,7 +43,7 @@ def cutout_crop(place: Placement, aspect: float, rng: np.random.Generator) -> tu
     height = max((y1 - y0) / fill, (x1 - x0) / (fill * aspect), 16.0)
     left, right, bottom = x0 <= 1, x1 >= place.width - 1, y1 >= place.height - 1
     if left and right:
-        height = min(height, place.width / aspect)
+        height = min(height, (place.width - 2 * BORDER) / aspect)
     width = height * aspect
     if height >= y1 - y0:
         y = y0 - rng.uniform(0.02, 0.98) * (height - (y1 - y0))
@@ -48,11 +51,11 @@ def cutout_crop(place: Placement, aspect: float, rng: np.random.Generator) -> tu
         y = y0 - 0.05 * height + rng.beta(1, 2) * (1.1 * (y1 - y0) - height if 1.1 * (y1 - y0) > height else 0)
     x = (x0 + x1) / 2 - width * rng.uniform(0.3, 0.7)
     if bottom:
-        y = min(y, place.height - height)
+        y = min(y, place.height - BORDER - height)
     if right:
-        x = min(x, place.width - width)
+        x = min(x, place.width - BORDER - width)
     if left:
-        x = max(x, 0.0)
+        x = max(x, BORDER)
     return x, y, height
 
 

@@ -16,9 +16,14 @@ class Dice:
 
     def __init__(self, size: int, rows: slice | np.ndarray, seed: int, device: torch.device) -> None:
         self.size, self.rows = size, rows
-        self.host = np.random.default_rng(seed)
-        self.own = [np.random.default_rng((seed, number)) for number in np.arange(size)[rows]]
-        self._device = torch.Generator(device).manual_seed(seed)
+
+        def stream(*key: int) -> np.random.SeedSequence:
+            return np.random.SeedSequence(seed, spawn_key=key)
+
+        self.host = np.random.default_rng(stream(0))
+        self.own = [np.random.default_rng(stream(1, int(number))) for number in np.arange(size)[rows]]
+        # hashed to 32 bits, since torch's generator on CPUs keeps no more of a seed
+        self._device = torch.Generator(device).manual_seed(int(stream(2).generate_state(1)[0]))
 
     def send(self, values: np.ndarray | list[int] | list[float]) -> Tensor:
         """To the device without waiting for it; floats as float32."""

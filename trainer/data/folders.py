@@ -288,7 +288,9 @@ def _hinted(
     alpha, unknown = alpha.copy(), unknown.copy()
     if (label := grey_if_there(entry["_vouched"], name)) is not None:
         free = np.ones(alpha.shape, bool) if sure is None else ~sure
-        alpha[free], unknown[free] = label[free], np.where(label == UNKNOWN, 255, 0)[free]
+        # what nobody vouches for is nobody's place to look at
+        alpha[free] = np.where(label == UNKNOWN, 0, label)[free]
+        unknown[free] = np.where(label == UNKNOWN, 255, 0)[free]
     elif (label := grey_if_there(entry["_taught"], name)) is not None:
         learned = (unknown > 0) & (label != UNKNOWN)
         alpha[learned], unknown[learned] = label[learned], 0

@@ -15,7 +15,7 @@ FLOOR = 0.035  # smallest sigma, as a share of sqrt(H W); the published radius i
 class Point(NamedTuple):
     """A peak at (x, y) pixels of the source picture; `span` (width, height) sets its size; `confidence` in [0, 1].
 
-    height: of the person, pixels.
+    height: of the person, pixels. lone: of a person without a thing.
     """
 
     x: float
@@ -23,6 +23,7 @@ class Point(NamedTuple):
     span: tuple[float, float]
     confidence: float = 1.0
     height: float = 0.0
+    lone: bool = False
 
 
 Box = tuple[float, float, float, float]  # x, y, width, height in pixels
@@ -36,7 +37,7 @@ def pair_point(person: Box, thing: Box, confidence: float = 1.0) -> Point:
 
 def lone_point(person: Box) -> Point:
     """A person without an object peaks at his or her own centre."""
-    return Point(*_center(person), span=(person[2] / 2, person[3] / 2), height=person[3])
+    return Point(*_center(person), span=(person[2] / 2, person[3] / 2), height=person[3], lone=True)
 
 
 def gaussian_radius(width: float, height: float, iou: float = IOU) -> float:

@@ -25,9 +25,9 @@ class Placement:
 class Store:
     """Pictures of one folder as `canvases` (S, 3 + planes, side, side) uint8: RGB, then `planes`, top left aligned.
 
-    points (S, MAX_POINTS, 4) float32 on the host: x, y, sigma in canvas pixels and confidence. depth_known and
-    sure_points (S,) on the host: 1 where there is a depth map, and where the points are all there are. Beyond a
-    picture's size the planes are 0, that is: known background.
+    points (S, MAX_POINTS, 4) float32 on the host: x, y, sigma in canvas pixels and confidence. lone (S, MAX_POINTS) on the
+    host: 1 where a point is of a person without a thing. depth_known and sure_points (S,) on the host: 1 where there is a
+    depth map, and where the points are all there are. Beyond a picture's size the planes are 0, that is: known background.
     """
 
     def __init__(
@@ -36,6 +36,7 @@ class Store:
         self.placements: list[Placement] = []
         canvases = np.zeros((len(samples), 3 + len(planes), side, side), np.uint8)
         points = np.zeros((len(samples), MAX_POINTS, 4), np.float32)
+        lone = np.zeros((len(samples), MAX_POINTS), np.float32)
         depth_known = np.zeros(len(samples), np.float32)
         sure = np.zeros(len(samples), np.float32)
         for i, sample in enumerate(samples):
@@ -50,12 +51,13 @@ class Store:
                     canvases[i, c, :height, :width] = 255
             for j, point in enumerate(sample.points[:MAX_POINTS]):
                 points[i, j] = point.x * scale, point.y * scale, sigma(point) * scale, point.confidence
+                lone[i, j] = point.lone
             depth_known[i] = sample.depth is not None
-            sure[i] = sample.sure_points
+            sure[i] = sample.sure_points and len(sample.points) <= MAX_POINTS
             x, y, w, h = cv2.boundingRect((canvases[i, 3, :height, :width] > 127).astype(np.uint8))
             self.placements.append(Placement(width, height, (x, y, x + w, y + h) if w else None, sample.cutout))
         self.canvases = torch.from_numpy(canvases).to(device)
-        self.points, self.depth_known, self.sure_points = points, depth_known, sure
+        self.points, self.lone, self.depth_known, self.sure_points = points, lone, depth_known, sure
 
     def __len__(self) -> int:
         return len(self.placements)

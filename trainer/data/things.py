@@ -85,6 +85,7 @@ class Things:
         self,
         planes: Tensor,
         points: Tensor,
+        lone: Tensor,
         people: list[Box | None],
         size: tuple[int, int],
         chance: float,
@@ -92,8 +93,9 @@ class Things:
     ) -> tuple[Tensor, Tensor]:
         """A thing before some of the people; planes (N, 8, H, W): RGB and samples.PLANES of these.
 
-        points (N, P, 4) as in Store.points, in pixels of `size` (height, width): one more comes out, (N, P + 1, 4). A
-        thing that would touch its person too little is left out.
+        points (N, P, 4) as in Store.points, in pixels of `size` (height, width): one more comes out, (N, P + 1, 4), and of
+        the `lone` ones (N, P) the nearest goes, since that person has a thing now. A thing that would touch its person
+        too little is left out.
         """
         more = torch.zeros_like(points[:, :1])
         spots = self._spots(self._before, people, planes, chance, dice)
@@ -104,6 +106,7 @@ class Things:
             meet = [_meeting(people[i], spot.box, size) for i, spot in spots.items()]
             new = dice.send(np.array(meet))[:, None]
             more = more.index_copy(0, at, new * torch.cat((torch.ones_like(new[..., :3]), there[..., 0]), -1))
+            points = points.index_copy(0, at, _no_longer_alone(points[at], lone[at], new, there[..., 0]))
         return planes, torch.cat((points, more), 1)
 
     def stand(self, behind: Tensor, people: list[Box | None], chance: float, dice: Dice) -> tuple[Tensor, list[int]]:
@@ -165,6 +168,14 @@ def put_before(planes: Tensor, thing: Tensor) -> tuple[Tensor, Tensor]:
     held[:, ALPHA], held[:, PERSON] = union, (1 - opacity) * person
     held[:, DEPTH] = torch.where(opacity > 0.5, near.clamp(max=1), depth)
     return held, there
+
+
+def _no_longer_alone(points: Tensor, lone: Tensor, new: Tensor, there: Tensor) -> Tensor:
+    """points (K, P, 4) without the lone one, if any, that is nearest to the new point (K, 1, 4), where it is `there` (K, 1, 1)."""
+    here = lone * (points[..., 3] > 0)
+    far = torch.where(here > 0, (points[..., :2] - new[..., :2]).norm(dim=-1), torch.inf)
+    nearest = F.one_hot(far.argmin(1), far.shape[1]) * here * there[..., 0]
+    return torch.cat((points[..., :3], (points[..., 3] * (1 - nearest))[..., None]), -1)
 
 
 def _meeting(person: Box | None, thing: Box, size: tuple[int, int]) -> tuple[float, float, float, float]:
