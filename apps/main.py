@@ -24,10 +24,13 @@ SUMMARY = "Matte people, and what they hold, out of video in real time."
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run one verb and exit: 0 when it worked, 1 with one sentence on stderr when not, 130 on Ctrl-C, 143 when told to end."""
+    """Run one verb and exit: 0 when it worked, 1 with one sentence on stderr when not, 130 on Ctrl-C, 128 and the signal when told to end."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # like stderr: file names need not be text
-    signal.signal(signal.SIGTERM, _end)  # unwinds like Ctrl-C, so that nothing half-written stays behind
+    for name in ("SIGTERM", "SIGHUP"):  # Windows has no terminals that hang up
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
+            signal.signal(number, _end)  # unwinds like Ctrl-C, so that nothing half-written stays behind
     sys.exit(run(sys.argv[1:] if arguments is None else arguments))
 
 
@@ -51,8 +54,8 @@ def run(arguments: Sequence[str]) -> int:
         raise
 
 
-def _end(*_: object) -> None:
-    sys.exit(128 + signal.SIGTERM)
+def _end(number: int, _: object) -> None:
+    sys.exit(128 + number)
 
 
 def _assemble(arguments: Sequence[str]) -> typer.Typer:

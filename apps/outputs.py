@@ -53,7 +53,7 @@ class Output:
         return folder / f"{self.name}{self.path.suffix}" if self.encoding else folder / self.name
 
     def open_part(self, folder: Path, starts_at: int) -> AbstractContextManager[Writer]:
-        return open_part(self.part(folder), self.info, self.encoding, starts_at)
+        return open_part(self.part(folder), self.path, self.info, self.encoding, starts_at)
 
 
 def plan_outputs(job: Job, info: MediaInfo, storing: Storing, *, transparent: bool) -> list[Output]:

@@ -26,6 +26,8 @@ from vmfm.apps.outputs import Output, plan_outputs
 from vmfm.apps.rendering import Renderer
 from vmfm.runtime import MattingStream, Result
 
+PARTS_VERSION = 2  # of what the parts in checkpoints are called
+
 
 @dataclass(frozen=True)
 class Wish:
@@ -220,7 +222,7 @@ def _making(job: Job, wish: Wish, stream: MattingStream, outputs: list[Output]) 
         "bundle": [stream.bundle.name, *(net.sha256 for net in stream.bundle.nets.values())],
         "detail": stream.detail,
         "backend": stream.backend_note,
-        "version": [version("vmfm"), codecs_version()],
+        "version": [version("vmfm"), codecs_version(), PARTS_VERSION],
     }
 
 

@@ -28,6 +28,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 from vmfm.apps.jobs import Job
+from vmfm.apps.media.errors import WriteError
 from vmfm.apps.media.frames import MediaInfo
 from vmfm.apps.recomposite import Done
 from vmfm.runtime import MattingStream
@@ -74,7 +75,8 @@ class Lines:
             _Speed(),
             TimeRemainingColumn(),
             console=Console(stderr=True),
-            redirect_stdout=sys.stdout.isatty(),  # else results would go to the screen in place of the file
+            # else results would go to the screen in place of the file, or of nowhere
+            redirect_stdout=sys.stdout is not None and sys.stdout.isatty(),
         )
         self._task: TaskID | None = None
 
@@ -103,7 +105,7 @@ class Lines:
         if self._task is not None:
             self._progress.update(self._task, total=done.frames)
         self._stop()
-        print(_summary(done), flush=True)
+        _print(_summary(done))
 
     def skipped(self, job: Job) -> None:
         self._tell(f"{job.source}: {_names(job)} is there already")
@@ -185,7 +187,17 @@ class JsonLines:
 
     @staticmethod
     def _tell(event: str, **values: object) -> None:
-        print(json.dumps({"event": event, **values}), flush=True)
+        _print(json.dumps({"event": event, **values}))
+
+
+def _print(line: str) -> None:
+    """To stdout. Raises WriteError where that is a file that cannot take it."""
+    try:
+        print(line, flush=True)
+    except BrokenPipeError:  # whoever read it has seen enough
+        raise
+    except OSError as error:
+        raise WriteError(f"cannot tell on standard output: {error.strerror}") from error
 
 
 def _summary(done: Done) -> str:

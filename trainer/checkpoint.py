@@ -16,7 +16,7 @@ from vmfm.trainer.files import write_whole
 from vmfm.trainer.model import VMFM
 
 WEIGHTS, STATE, SPOILED = "weights.safetensors", "state.pt", "spoiled_batch.pt"
-VERSION = 3  # of what a state holds
+VERSION = 4  # of what a state holds
 FRESH_START = "begin anew in another --out, from the weights beside it if you name them as `start` in the recipe"
 
 

@@ -112,7 +112,9 @@ class FolderPredictor:
 
     def _file(self, case: Case) -> Path | None:
         family = case.dataset.partition("/")[0]
-        candidates = self.folder / family / f"{case.name}.png", self.folder / f"{case.name}.png"
+        candidates = [self.folder / family / f"{case.name}.png"]
+        if family != "sharp":  # what else is called so is of another picture: of "rendered"
+            candidates.append(self.folder / f"{case.name}.png")
         return next((file for file in candidates if file.exists()), None)
 
 
@@ -173,6 +175,8 @@ def evaluate(
     folder = _alpha_folder(target)
     if folder is not None:
         cases, videos = _present(folder, cases), [clip for clip in videos if folder.has_clip(clip)]
+        if not cases and not videos:
+            raise TrainerError(f"{target} holds no alpha named after a picture (NAME.png) or a clip (CLIP/*.png)")
         facts: dict[str, object] = {"split": split, "kind": "saved alphas"}
     else:
         facts = {"split": split, "kind": "bundle", **vars(settings)}
@@ -263,8 +267,6 @@ def _present(folder: FolderPredictor, cases: list[Case]) -> list[Case]:
                 f"({missing[0]}.png ...); add them, or leave the set out with --only"
             )
         present += [] if missing else members
-    if not present:
-        raise TrainerError(f"{folder.folder} holds no alpha PNG named after a picture, such as {cases[0].name}.png")
     return present
 
 

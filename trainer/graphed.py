@@ -66,5 +66,9 @@ class GraphedObjective:
         if self.pool is None:
             return objective, objective
         sample = tuple(tensor.detach().clone() for tensor in tensors)
+        # warming up, batch norms would count this batch thrice
+        kept = [(buffer, buffer.clone()) for buffer in self.nets.buffers()]
         graphed = torch.cuda.make_graphed_callables(objective, sample, allow_unused_input=True, pool=self.pool)
+        for buffer, before in kept:
+            buffer.copy_(before)
         return objective, graphed

@@ -13,7 +13,7 @@ import numpy as np
 from vmfm.trainer.errors import TrainerError
 
 GRADIENT_SIGMA_PX = 1.4
-GRADIENT_EPSILON = 1e-2  # where the Gaussian's tail is cut; with the sigma it gives an 11 x 11 filter
+GRADIENT_EPSILON = 1e-2  # where the Gaussian's tail is cut; with the sigma it gives a 9 x 9 filter
 CONNECTIVITY_STEP = 0.1
 CONNECTIVITY_THETA = 0.15
 OBJECT_EROSION_PX = 2

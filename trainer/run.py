@@ -7,7 +7,15 @@ from typing import Any, Self
 
 import torch
 from vmfm.trainer import processes
-from vmfm.trainer.checkpoint import load_model, load_state, load_unique_state, save_state, save_weights, unique_state
+from vmfm.trainer.checkpoint import (
+    FRESH_START,
+    load_model,
+    load_state,
+    load_unique_state,
+    save_state,
+    save_weights,
+    unique_state,
+)
 from vmfm.trainer.data.compose import Batch
 from vmfm.trainer.errors import TrainerError
 from vmfm.trainer.model import VMFM
@@ -68,6 +76,11 @@ class Run:
     def resumed(cls, recipe: Recipe, out: Path, device: torch.device) -> Self:
         """From the last `save`. Raises TrainerError where there is none, or it is damaged."""
         state = load_state(out, device)
+        if (learnt := _learning(recipe, state["stage"], state["step"])) != state["learns"]:
+            raise TrainerError(
+                f"{out} has trained {_told(state['learns'])}; the recipe has {_told(learnt)}: resume with the recipe it "
+                f"was begun with, or {FRESH_START}"
+            )
         run = cls(recipe, out, device, VMFM(recipe.net))
         load_unique_state(run.model, state["model"], str(out))
         load_unique_state(run.average, state["average"], str(out))
@@ -141,7 +154,7 @@ class Run:
             "recipe": self.recipe.name,
             "pictures": self.pictures,
             "stages_done": self.stage_index,
-            "stages": [stage.name for stage in self.recipe.stages[: self.stage_index + (self.step > 0)]],  # those begun
+            "stages": [name for name, *_ in _learning(self.recipe, self.stage_index, self.step)],
         }
         if self.before:
             trained["start"] = self.before
@@ -153,12 +166,22 @@ class Run:
                 "average": unique_state(self.average),
                 "discriminator": self.nets.discriminator.state_dict(),
                 "optimizers": [turn.state_dict() for turn in self.turns] if self.step else [],
+                "learns": _learning(self.recipe, self.stage_index, self.step),
                 "stage": self.stage_index,
                 "step": self.step,
                 "pictures": self.pictures,
                 "before": self.before,
             },
         )
+
+
+def _learning(recipe: Recipe, stage_index: int, step: int) -> list[list[str]]:
+    """The stages that were begun: name, and what each trains. The optimizers know weights by their place in that order."""
+    return [[stage.name, *stage.trains] for stage in recipe.stages[: stage_index + (step > 0)]]
+
+
+def _told(stages: list[list[str]]) -> str:
+    return ", then ".join(f"stage {name} of {', '.join(nets)}" for name, *nets in stages) or "no stage"
 
 
 def _resized(other: VMFM, recipe: Recipe) -> VMFM:

@@ -3,7 +3,7 @@
 import os
 import shutil
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -56,16 +56,17 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def filling(folder: Path, pattern: str | None = None) -> Iterator[Path]:
+def filling(folder: Path, pattern: str | None = None, old: Iterable[Path] = ()) -> Iterator[Path]:
     """A temporary folder; it becomes `folder`, or its files move into that, when the block ends well, and vanishes when not.
 
-    Files that `folder` holds under other names stay. The temporary one lies in it where it is there, since it may be a
+    old: files in `folder` that the new ones stand instead of, all of them. Others stay. The temporary one lies in it where it is there, since it may be a
     disk of its own, and where a pattern tells what is filled in, because several may fill one folder; else beside it.
     """
     partial = _partial(folder / pattern) if pattern else _partial_folder(folder)
     partial.parent.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(partial, ignore_errors=True)  # of a process of the same number, as in containers
     partial.mkdir()
+    names: set[str] = set()
     try:
         yield partial
         if not folder.exists():
@@ -73,5 +74,9 @@ def filling(folder: Path, pattern: str | None = None) -> Iterator[Path]:
             return
         for file in partial.iterdir():
             os.replace(file, folder / file.name)
+            names.add(file.name)
+        for file in old:
+            if file.name not in names:
+                file.unlink(missing_ok=True)
     finally:
         shutil.rmtree(partial, ignore_errors=True)

@@ -23,6 +23,7 @@ from vmfm.runtime import MediaError, Over
 _COLOUR = re.compile(r"#([0-9a-fA-F]{2})([0-9a-fA-F]{2})([0-9a-fA-F]{2})")
 _FAR_SECONDS = 2.0  # that a video is run through rather than searched
 _BACK_SECONDS = 0.25
+_SLACK_SECONDS = 0.001  # Matroska tells times in whole milliseconds
 _BLUR = re.compile(r"blur(?::(\d+(?:\.\d+)?))?")
 
 
@@ -123,7 +124,7 @@ class VideoBackground(Background):
                 self.close()
                 self._start(frame.seconds)
             self._now_seconds = frame.seconds
-            while self._due_seconds <= frame.seconds:
+            while self._due_seconds <= frame.seconds + _SLACK_SECONDS:
                 self._still = ImageBackground(self._upcoming)
                 self._due_seconds, self._upcoming = next(self._frames)
         except MediaError as error:

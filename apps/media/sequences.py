@@ -9,7 +9,7 @@ from vmfm.apps.media.cut import WHOLE, Cut
 from vmfm.apps.media.errors import ReadError
 from vmfm.apps.media.frames import Frame, Mark, MediaInfo
 from vmfm.apps.media.images import read_image
-from vmfm.apps.media.kinds import NUMBER, is_image, numbered
+from vmfm.apps.media.kinds import NUMBER, files_of, is_image
 
 
 def stem(sequence: Path) -> str:
@@ -27,11 +27,7 @@ def pictures_of(sequence: Path) -> dict[int, Path]:
         found = sorted((p for p in sequence.iterdir() if is_image(p) and p.is_file() and p.name[0] != "."), key=_order)
         files = dict(enumerate(found))
     else:
-        before, after = (re.escape(part) for part in (NUMBER.split(sequence.name)[0], NUMBER.split(sequence.name)[-1]))
-        name = re.compile(f"{before}([0-9]+){after}")
-        folder = sequence.parent
-        matches = ((name.fullmatch(p.name), p) for p in folder.iterdir()) if folder.is_dir() else ()
-        files = {int(match[1]): p for match, p in matches if match and numbered(sequence, int(match[1])).name == p.name}
+        files = files_of(sequence)
     if not files:
         raise ReadError(f"{sequence} holds no picture")
     return dict(sorted(files.items()))

@@ -74,6 +74,8 @@ class Tracks:
                         if not running:
                             return
                     elif not self._begin or dts * packet.time_base >= self._begin:
+                        if self._end is not None and packet.duration and packet.stream.type == "subtitle":
+                            packet.duration = min(packet.duration, max(1, int(self._end / packet.time_base) - dts))
                         yield packet
         except (OSError, av.FFmpegError):  # the pictures come by it, too: it is for their reader to judge
             self._lost.append("its sound and subtitles behind the damage")

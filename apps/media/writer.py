@@ -15,7 +15,7 @@ from vmfm.apps.media.encodings import Encoding, Storing, choose_encoding
 from vmfm.apps.media.errors import write_errors
 from vmfm.apps.media.frames import Frame, MediaInfo
 from vmfm.apps.media.images import write_image
-from vmfm.apps.media.kinds import WRITABLE_VIDEO_SUFFIXES, is_pattern, numbered
+from vmfm.apps.media.kinds import WRITABLE_VIDEO_SUFFIXES, files_of, is_pattern, numbered
 from vmfm.apps.media.tracks import Tracks, copied_tracks
 from vmfm.apps.media.video_joiner import VideoJoiner
 from vmfm.apps.media.video_writer import VideoWriter
@@ -76,8 +76,15 @@ def reserve(path: Path, info: MediaInfo) -> Iterator[Path]:
             with replacing(path) as partial:
                 yield partial
         else:
-            with filling(path.parent, path.name) if is_pattern(path) else filling(path) as folder:
-                yield folder / (path.name if is_pattern(path) else _NUMBERED)
+            pattern = _pattern(path)
+            old = files_of(pattern).values()
+            with filling(path.parent, path.name, old) if is_pattern(path) else filling(path, old=old) as folder:
+                yield folder / pattern.name
+
+
+def _pattern(path: Path) -> Path:
+    """Of the numbered images that a path which names no video and no image stands for."""
+    return path if is_pattern(path) else path / _NUMBERED
 
 
 @contextmanager
@@ -118,17 +125,17 @@ def open_joiner_into(
 
 
 @contextmanager
-def open_part(path: Path, info: MediaInfo, encoding: Encoding | None, starts_at: int) -> Iterator[Writer]:
-    """A writer of frames, the first one at `starts_at`, whose result a joiner takes."""
-    with write_errors(path):
+def open_part(part: Path, path: Path, info: MediaInfo, encoding: Encoding | None, starts_at: int) -> Iterator[Writer]:
+    """A writer of frames, the first one at `starts_at`, into `part`, of which a joiner makes `path`."""
+    with write_errors(part):
         if encoding is not None:
-            with av.open(str(path), "w") as container:
-                writer = VideoWriter(container, path, info, encoding, part_from=starts_at)
+            with av.open(str(part), "w") as container:
+                writer = VideoWriter(container, part, info, encoding, part_from=starts_at)
                 yield writer
                 writer.finish()
         else:
-            path.mkdir()
-            yield FolderWriter(path / (path.name if is_pattern(path) else _NUMBERED), path)
+            part.mkdir()
+            yield FolderWriter(part / _pattern(path).name, part)
 
 
 @contextmanager

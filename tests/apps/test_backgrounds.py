@@ -170,3 +170,19 @@ def test_a_video_whose_sound_is_longer_loops_by_its_pictures_wherever_it_is_ente
     for place in (7, 31, 58):
         (entered,) = behind(str(film), frame_at(times[place]))
         assert np.array_equal(entered, run_through[place])
+
+
+@pytest.mark.parametrize("fps", [Fraction(24000, 1001), Fraction(30000, 1001), Fraction(30)])
+def test_behind_a_clip_of_its_rate_every_frame_is_shown_once(tmp_path, fps):
+    """Matroska rounds its times to milliseconds, up for some."""
+    path = tmp_path / "numbers.mkv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=fps)
+        stream.width, stream.height, stream.pix_fmt = 32, 24, "bgr0"
+        for number in range(30):
+            picture = av.VideoFrame.from_ndarray(np.full((24, 32, 3), number, np.uint8), "rgb24")
+            picture.pts, picture.time_base = number, 1 / fps
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode())
+    shown = behind(str(path), *(frame_at(float(number / fps), (2, 2)) for number in range(30)))
+    assert [int(picture[0, 0, 0]) for picture in shown] == list(range(30))

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from importlib.metadata import entry_points, version
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -111,7 +112,7 @@ def test_modules_belong_to_extras(module, extra):
     assert f"pip install '{wanted}'" in sentence
 
 
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if os.name == "posix" else [])])
 def test_a_signal_ends_it_and_leaves_nothing(make_video, tiny_bundle, tmp_path, sent):
     # as from a terminal: tests run in the background of a shell would hand down that Ctrl-C is ignored
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -175,3 +176,18 @@ def test_results_appear_together_or_not_at_all(make_video, tiny_bundle, tmp_path
     )  # fmt: skip
     assert "no space left for" in shown.stderr and "o.mp4:" in shown.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mp4", "noise.png"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="shells of POSIX")
+def test_without_a_standard_output_the_work_is_done(make_video, tiny_bundle, tmp_path):
+    source = make_video(tmp_path / "in.mp4")
+    arguments = ["recomposite", source, "--alpha", tmp_path / "a.mp4", "--bundle", tiny_bundle.path]
+    closed = subprocess.run(
+        ["sh", "-c", '"$@" >&-', "sh", *VMFM, *map(str, arguments)], check=False, capture_output=True, text=True
+    )
+    assert closed.returncode == 0 and (tmp_path / "a.mp4").exists(), closed.stderr
+    if Path("/dev/full").exists():
+        command = ["sh", "-c", '"$@" --overwrite >/dev/full', "sh", *VMFM, *map(str, arguments)]
+        full = subprocess.run(command, check=False, capture_output=True, text=True)
+        assert full.returncode == 1 and "cannot tell on standard output" in full.stderr
+        assert "Traceback" not in full.stderr

@@ -2,6 +2,7 @@
 
 from fractions import Fraction
 
+import av
 import numpy as np
 import pytest
 from hypothesis import given
@@ -153,3 +154,15 @@ def test_a_cut_that_holds_nothing_is_told(vmfm, make_video, tmp_path, options, w
     assert status == 1
     assert words in err
     assert [path.name for path in tmp_path.iterdir()] == ["in.mp4"]
+
+
+def test_a_subtitle_ends_where_the_cut_does(vmfm, make_video, tmp_path):
+    source = make_video(tmp_path / "in.mkv", pts=range(12), subtitles=["subrip"])  # lines from 0.1 and 0.25 s, of 0.1 s
+    status, _, err = vmfm(
+        "recomposite", source, "-o", tmp_path / "o.mkv", "--duration", "0.3", "--background", "#000000"
+    )
+    assert status == 0, err
+    with av.open(str(tmp_path / "o.mkv")) as container:
+        packets = [packet for packet in container.demux(container.streams.subtitles) if packet.size]
+        ends = [float((packet.pts + packet.duration) * packet.time_base) for packet in packets]
+    assert ends == pytest.approx([0.2, 0.3], abs=0.002)

@@ -190,3 +190,20 @@ def test_nothing_to_write_is_a_usage_error(vmfm, make_video, tmp_path):
     source = make_video(tmp_path / "in.mp4")
     assert vmfm("recomposite", source)[0] == 2
     assert vmfm("recomposite", source, "--alpha", "a.mp4", "--background", "blur")[0] == 2
+
+
+def test_numbered_results_are_called_and_stored_alike_with_and_without_checkpoints(vmfm, make_video, tmp_path):
+    source = make_video(tmp_path / "in.mp4", pts=range(5))
+    results = {}
+    for way, more in (("once", []), ("parts", ["--resume"])):
+        folder = tmp_path / way
+        folder.mkdir()
+        (folder / "000000.png").write_bytes(b"mine")
+        wanted = ["-o", folder / "s_%04d.exr", "--alpha", folder / "m_%03d.png", "--deviation", f"{folder}/dev/"]
+        status, _, err = vmfm("recomposite", source, *wanted, *more)
+        assert status == 0, err
+        assert (folder / "000000.png").read_bytes() == b"mine"
+        files = sorted(path for path in folder.rglob("*") if path.is_file())
+        results[way] = {str(path.relative_to(folder)): path.read_bytes() for path in files}
+    assert len(results["once"]) == 1 + 3 * 5 and {"s_0000.exr", "m_004.png", "dev/000000.png"} <= set(results["once"])
+    assert results["once"] == results["parts"]

@@ -220,7 +220,7 @@ def test_parts_that_are_joined_are_what_is_written_at_once(tmp_path, suffix, con
     with reserve(joined, info) as partial, open_joiner_into(partial, joined, info) as joiner:
         for first in (0, 4):
             part = tmp_path / f"part{first}{suffix}"
-            with open_part(part, info, encoding, first) as writer:
+            with open_part(part, joined, info, encoding, first) as writer:
                 write(writer, frames[first : first + 4] if first == 0 else frames[first:])
             joiner.append(part, first)
     facts = []
@@ -246,3 +246,23 @@ def test_a_new_folder_is_there_as_a_whole_or_not_at_all(tmp_path, monkeypatch):
         (folder / "0.png").write_bytes(b"")
         monkeypatch.setattr("vmfm.apps.media.atomic.os.replace", interrupted)
     assert not list(tmp_path.iterdir())
+
+
+def test_fewer_images_stand_instead_of_more_and_nothing_else_goes(tmp_path):
+    info = MediaInfo(8, 6, is_video=True)
+
+    def write(path, count):
+        with open_writer(path, info) as writer:
+            for number in range(count):
+                writer.write(np.zeros((6, 8, 3), np.uint8), Frame(np.zeros((6, 8, 3), np.uint8), number))
+
+    for other in ("notes.txt", "other_0003.png", "o_3.png", "o_00003.png"):
+        (tmp_path / other).write_bytes(b"mine")
+    kept = {path.name for path in tmp_path.iterdir()}
+    write(tmp_path / "o_%04d.png", 5)
+    write(tmp_path / "o_%04d.png", 2)
+    assert {path.name for path in tmp_path.iterdir()} == kept | {"o_0000.png", "o_0001.png"}
+    write(tmp_path / "mattes", 5)
+    (tmp_path / "mattes" / "readme.txt").write_bytes(b"mine")
+    write(tmp_path / "mattes", 2)
+    assert {path.name for path in (tmp_path / "mattes").iterdir()} == {"000000.png", "000001.png", "readme.txt"}

@@ -7,6 +7,7 @@ import pytest
 import torch
 from vmfm.trainer.data import camera, compose, crops
 from vmfm.trainer.data.compose import Chances, Composer
+from vmfm.trainer.data.dice import Dice
 from vmfm.trainer.data.interactions import Point
 from vmfm.trainer.data.samples import Grip, Sample
 from vmfm.trainer.data.store import Placement, Store
@@ -289,3 +290,29 @@ def test_shares():
     )
     composed = torch.cat([drawn.batch(50, 32, 32, seed=i).composed for i in range(4)])
     assert composed.mean() == pytest.approx(0.75, abs=0.1)
+
+
+@pytest.mark.parametrize("size", [(64, 96), (96, 64), (64, 64)])
+def test_where_a_photo_or_cut_off_cutout_ends_nothing_fades(plain, size):
+    """Frames cut people off all the time; beyond the border of the source lies nothing that could shine in."""
+    full = np.full((90, 60), 255, np.uint8)
+    photo = Sample("full", np.full((90, 60, 3), 200, np.uint8), full, person=full)
+    batch = composer(photo, chances=NOTHING).batch(16, *size, seed=1)
+    assert batch.alpha.min() > 1 - 1e-5 and batch.image.min() > 200 / 255 - 1e-5
+    below = np.zeros((90, 60), np.uint8)
+    below[40:, 20:40] = 255
+    batch = composer(replace(photo, alpha=below, person=below, cutout=True), chances=NOTHING).batch(16, *size, seed=1)
+    bottom = batch.alpha[:, 0, -1]
+    assert (bottom.amax(-1) > 0.999).all()
+
+
+def test_more_points_than_are_kept_are_not_all_there_are():
+    many = [Point(10 + n, 20, (5, 5)) for n in range(11)]
+    assert Store([replace(PHOTO, points=many), PHOTO], SIDE, CPU).sure_points.tolist() == [0, 1]
+
+
+def test_seeds_stages_and_pictures_draw_their_own_chance():
+    dice = [Dice(4, slice(None), seed, CPU) for seed in ((64 << 32) + 5, (65 << 32) + 5)]
+    assert not torch.equal(dice[0].uniform(), dice[1].uniform())
+    streams = [each.random() for each in (dice[0].host, *dice[0].own)]
+    assert len(set(streams)) == 5

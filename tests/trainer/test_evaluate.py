@@ -283,6 +283,15 @@ class TestClips:
         assert [summary.dataset for summary in result.summaries] == ["person", "clip"]
         assert result.summaries[1].means["dtssd"] == 0
 
+    def test_alphas_of_clips_alone(self, data, clips, tmp_path):
+        for index, truth in enumerate(clips[0].truths()):
+            write(tmp_path / "alphas" / "walk" / f"frame_{index}.png", truth)
+        for only in ([], ["clip"]):
+            result = evaluate(str(tmp_path / "alphas"), data, clips=tmp_path / "clips", only=only)
+            assert [summary.dataset for summary in result.summaries] == ["clip"]
+        with pytest.raises(TrainerError, match="holds no alpha"):
+            evaluate(str(tmp_path / "alphas"), data, only=["person"])
+
     def test_the_page_shows_the_worst_frames_of_a_clip_first(self, tmp_path):
         def save(name, widths):
             writer = cv2.VideoWriter(str(tmp_path / name), cv2.VideoWriter_fourcc(*"FFV1"), 24, (SIZE, SIZE))
@@ -376,3 +385,12 @@ class TestContactSheet:
 
     def test_floats_out_of_range_are_clipped(self):
         assert as_rgb(np.array([[-1.0, 0.5, 2.0, np.nan]]))[0, :, 0].tolist() == [0, 128, 255, 0]
+
+
+def test_mattes_of_renders_are_not_those_before_sharp_photos(data_folder, tmp_path):
+    """Both are called alike."""
+    renders = [case for case in list_cases(data_folder, "train") if case.dataset == "rendered"]
+    for case in renders:
+        write(tmp_path / f"{case.name}.png", case.load().truth)
+    found = evaluate(str(tmp_path), data_folder, split="train", only=["rendered", "sharp"])
+    assert [summary.dataset for summary in found.summaries] == ["rendered"]

@@ -52,6 +52,12 @@ class TestLaplacian:
     def test_of_what_is_off_by_the_same_everywhere_nothing_is_felt(self):
         assert self.loss(torch.full((1, 1, 32, 64), 0.3)).item() == pytest.approx(0, abs=1e-6)
 
+    def test_what_is_unknown_is_not_felt_beside_it_either(self):
+        known = torch.ones(1, 1, 64, 96)
+        known[..., 20:31, 33:50] = 0
+        known[..., 50:55, :] = 0
+        assert self.loss(torch.ones(1, 1, 64, 96), known).item() == pytest.approx(0, abs=1e-7)
+
     def test_a_checkerboard_by_hand(self):
         # each 2x2 pixels have the mean 0, so that all of it is in the first octave, which counts 1 of 31
         error = torch.tensor([[0.4, -0.4], [-0.4, 0.4]]).repeat(16, 32)[None, None]

@@ -48,6 +48,16 @@ class TestHeld:
         assert planes[:, 7][thing].min() > 0.5
         assert points.shape == (8, 3, 4) and (points[:, 2, 3] == 1).all()
 
+    def test_who_is_handed_it_is_no_longer_alone(self):
+        """Of two who were, the nearer; points of people with things stay."""
+        points = torch.tensor([[48.0, 36, 3, 1], [5, 5, 3, 1], [45, 30, 3, 1], [0, 0, 0, 0]]).expand(4, -1, -1)
+        lone = torch.tensor([1.0, 1, 0, 0]).expand(4, -1)
+        things = Things([([BAG], 1.0)], CPU)
+        _, found = things.hold(people(4), points, lone, [PERSON_BOX] * 4, (HEIGHT, WIDTH), 1.0, dice(4))
+        assert found[..., 3].tolist() == [[0, 1, 1, 0, 1]] * 4
+        _, found = things.hold(people(4), points, 0 * lone, [PERSON_BOX] * 4, (HEIGHT, WIDTH), 1.0, dice(4))
+        assert found[..., 3].tolist() == [[1, 1, 1, 0, 1]] * 4
+
     def test_it_hangs_where_its_holder_had_it(self):
         planes, points = hold(Things([([BAG], 1.0)], CPU), 30)
         y, x = torch.meshgrid(torch.arange(HEIGHT) + 0.5, torch.arange(WIDTH) + 0.5, indexing="ij")
@@ -75,7 +85,9 @@ class TestHeld:
     def test_who_is_cut_off_holds_what_others_held_who_were(self):
         half = Sample("half", WHITE // 2, SOLID, cutout=True, grip=Grip(0.5, 0.5, 0.3, whole=False))
         things, box = Things([([BAG, half], 1.0)], CPU), (0.4, 0.3, 0.2, 0.9)
-        planes, _ = things.hold(people(6), torch.zeros(6, 1, 4), torch.zeros(6, 1), [box] * 6, (HEIGHT, WIDTH), 1.0, dice(6))
+        planes, _ = things.hold(
+            people(6), torch.zeros(6, 1, 4), torch.zeros(6, 1), [box] * 6, (HEIGHT, WIDTH), 1.0, dice(6)
+        )
         assert planes[:, 0].max() < 0.6
         planes, _ = hold(things, 6)
         assert planes[:, 0].flatten(1).amax(1).min() > 0.99

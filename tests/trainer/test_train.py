@@ -164,6 +164,15 @@ class TestResume:
         train(recipe, data_folder, tmp_path / "run", device=CPU, resume=True)
         assert_same(weights_of(tmp_path / "run"), before)
 
+    @pytest.mark.parametrize("change", ["order", "fewer", "name"])
+    def test_another_recipe_does_not_go_on(self, recipe, data_folder, tmp_path, change):
+        train(recipe, data_folder, tmp_path, device=CPU)
+        stage = recipe.stages[0]
+        trains = {"order": stage.trains[::-1], "fewer": stage.trains[1:]}.get(change, stage.trains)
+        other = replace(stage, trains=trains, name="cl" if change == "name" else stage.name)
+        with pytest.raises(TrainerError, match="has trained stage .*; the recipe has stage"):
+            train(replace(recipe, stages=(other, *recipe.stages[1:])), data_folder, tmp_path, device=CPU, resume=True)
+
     def test_a_run_is_not_overwritten(self, recipe, data_folder, tmp_path):
         train(recipe, data_folder, tmp_path / "run", device=CPU)
         with pytest.raises(TrainerError, match="--resume"):

@@ -5,7 +5,9 @@ import json
 import cv2
 import numpy as np
 import pytest
+import torch
 from vmfm.trainer.data.folders import UNKNOWN, samples
+from vmfm.trainer.data.store import Store
 from vmfm.trainer.data.vouch import NotVouchedError, cut_out, vouch_folder, vouched
 from vmfm.trainer.errors import TrainerError
 
@@ -150,3 +152,23 @@ class TestFolder:
         cv2.imwrite(str(mattes / "seen.png"), np.zeros((10, 10), np.uint8))
         with pytest.raises(TrainerError, match="same size"):
             vouch_folder(folder, mattes, out)
+
+    def test_what_is_no_longer_vouched_for_is_gone(self, photos) -> None:
+        folder, mattes, out = photos
+        vouch_folder(folder, mattes, out)
+        assert any((out / "labels").iterdir())
+        (out / "index.json").unlink()
+        for matte in mattes.iterdir():
+            cv2.imwrite(str(matte), scene())
+        vouch_folder(folder, mattes, out)
+        assert not any((out / "labels").iterdir()) and not any((out / "cutouts").iterdir())
+
+    def test_crops_look_at_what_is_known(self, photos) -> None:
+        """Not at what nobody vouches for, which is all over some photos."""
+        folder, mattes, out = photos
+        cv2.imwrite(str(mattes / "seen.png"), scene(PERSON, BYSTANDER))
+        vouch_folder(folder, mattes, out)
+        seen = {sample.name: sample for sample in samples("people", folder, vouched=out / "labels")}["seen"]
+        assert (inside(seen.alpha_unknown, BYSTANDER) == 255).all()
+        x0, _, x1, _ = Store([seen], WIDTH, torch.device("cpu")).placements[0].box
+        assert x0 >= PERSON[0] - 3 and x1 <= PERSON[0] + PERSON[2] + 3

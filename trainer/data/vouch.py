@@ -132,6 +132,8 @@ def _vouch_photo(folder: Path, mattes: Path, out: Path, name: str, entry: dict) 
     photo, matte = read(folder / "images" / f"{name}.jpg"), read_grey(mattes / f"{name}.png")
     if matte.shape != photo.shape[:2]:
         raise TrainerError(f"{mattes / name}.png is {matte.shape}, its photo {photo.shape[:2]}; wanted the same size")
+    for kind, suffix in (("labels", "png"), ("cutouts", "webp")):  # of an older matte
+        (out / kind / f"{name}.{suffix}").unlink(missing_ok=True)
     person = grey_if_there(folder / "person", name)
     people = [each["box"] for each in entry["persons"]]
     things = [each["box"] for each in entry["objects"] if each["cls"] not in FURNITURE]

@@ -228,6 +228,7 @@ def _settings(config: WeakConfig) -> dict[str, Any]:
 
 def _weak_photo(folder: Path, name: str, facts: dict[str, Any], out: Path, config: WeakConfig) -> list[dict[str, Any]]:
     """Writes one photo's pseudo-mask if any of its objects is accepted; the record of each object tried."""
+    (out / f"{name}.png").unlink(missing_ok=True)  # of an earlier try
     confidence: dict[int, float] = {}
     for pair in facts["pairs"]:
         confidence[pair["object"]] = max(confidence.get(pair["object"], 0.0), pair["confidence"])
