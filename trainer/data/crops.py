@@ -8,7 +8,6 @@ from torch import Tensor
 from vmfm.trainer.data.interactions import Box
 from vmfm.trainer.data.store import Placement
 
-
 BORDER = 0.5  # source pixels: what is drawn nearer to where the source ends is half what lies beyond it
 
 
