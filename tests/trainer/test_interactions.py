@@ -51,7 +51,7 @@ def test_centres_in_line_have_no_radius():
 
 def test_a_pair_peaks_midway_and_spans_the_centres():
     point = pair_point((0, 0, 20, 100), (40, 30, 20, 20), confidence=0.5)
-    assert point == (30, 45, (40, 10), 0.5, 100)
+    assert point == (30, 45, (40, 10), 0.5, 100, False)
 
 
 def test_a_lone_person_peaks_at_the_own_centre():
