@@ -19,7 +19,7 @@ from vmfm.apps.media.kinds import (
     is_still,
     is_video,
 )
-from vmfm.apps.media.sequences import pictures_of, stem
+from vmfm.apps.media.sequences import files_of, pictures_of, stem
 from vmfm.runtime import MediaError
 
 
@@ -187,8 +187,5 @@ def _check(jobs: list[Job], targets: Targets) -> None:
 
 def _is_taken(target: Path) -> bool:
     if is_pattern(target):
-        try:
-            return bool(pictures_of(target))
-        except ReadError:
-            return False
+        return bool(files_of(target))
     return target.exists() and (not target.is_dir() or any(file.name[0] != "." for file in target.iterdir()))

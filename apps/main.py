@@ -24,7 +24,9 @@ SUMMARY = "Matte people, and what they hold, out of video in real time."
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run one verb and exit: 0 when it worked, 1 with one sentence on stderr when not, 130 on Ctrl-C, 128 and the signal when told to end."""
+    """Run one verb and exit: 0 when it worked, 1 with one sentence on stderr when not, 130 on Ctrl-C, 128 and the number of
+    the signal when told to end.
+    """
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # like stderr: file names need not be text
     for name in ("SIGTERM", "SIGHUP"):  # Windows has no terminals that hang up

@@ -101,7 +101,7 @@ def _follow(run: Run, composer: Composer, listeners: list[Callable[[Progress], N
 
 
 def _batch(run: Run, composer: Composer, step: int, rows: range | None = None) -> Batch:
-    # everything random in a step comes from this one number, so a resumed run draws what an unbroken one would
+    # everything random in a step comes from these two numbers, so a resumed run draws what an unbroken one would
     key, sizes = run.recipe.seed * 64 + run.stage_index, run.stage.sizes
     turn = (step + 40503 * key) * 2654435761 % 2**32  # of the golden ratio: all sizes equally often, in no order
     height, width = sizes[turn * len(sizes) >> 32]

@@ -59,24 +59,23 @@ def replacing(path: Path) -> Iterator[Path]:
 def filling(folder: Path, pattern: str | None = None, old: Iterable[Path] = ()) -> Iterator[Path]:
     """A temporary folder; it becomes `folder`, or its files move into that, when the block ends well, and vanishes when not.
 
-    old: files in `folder` that the new ones stand instead of, all of them. Others stay. The temporary one lies in it where it is there, since it may be a
-    disk of its own, and where a pattern tells what is filled in, because several may fill one folder; else beside it.
+    old: files in `folder` that go unless a new one replaces them; others stay. The temporary one lies in it where it is
+    there, since it may be a disk of its own, and where a pattern tells what is filled in, because several may fill one
+    folder; else beside it.
     """
     partial = _partial(folder / pattern) if pattern else _partial_folder(folder)
     partial.parent.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(partial, ignore_errors=True)  # of a process of the same number, as in containers
     partial.mkdir()
-    names: set[str] = set()
     try:
         yield partial
         if not folder.exists():
             os.replace(partial, folder)
             return
-        for file in partial.iterdir():
-            os.replace(file, folder / file.name)
-            names.add(file.name)
-        for file in old:
-            if file.name not in names:
-                file.unlink(missing_ok=True)
+        new = {folder / file.name: file for file in partial.iterdir()}
+        for target, file in new.items():
+            os.replace(file, target)
+        for file in set(old) - new.keys():
+            file.unlink(missing_ok=True)
     finally:
         shutil.rmtree(partial, ignore_errors=True)

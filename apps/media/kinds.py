@@ -58,14 +58,6 @@ def is_still(path: Path) -> bool:
     return is_image(path) and not is_pattern(path)
 
 
-def files_of(pattern: Path) -> dict[int, Path]:
-    """The files there are of a pattern, by their numbers, in no order."""
-    before, after = (re.escape(part) for part in (NUMBER.split(pattern.name)[0], NUMBER.split(pattern.name)[-1]))
-    name, folder = re.compile(f"{before}([0-9]+){after}"), pattern.parent
-    matches = ((name.fullmatch(p.name), p) for p in folder.iterdir()) if folder.is_dir() else ()
-    return {int(match[1]): p for match, p in matches if match and numbered(pattern, int(match[1])).name == p.name}
-
-
 def numbered(pattern: Path, number: int) -> Path:
     """The file of a pattern."""
     return pattern.with_name(NUMBER.sub(lambda place: f"{number:0{place[1] or 0}d}", pattern.name, count=1))

@@ -9,7 +9,7 @@ from vmfm.apps.media.cut import WHOLE, Cut
 from vmfm.apps.media.errors import ReadError
 from vmfm.apps.media.frames import Frame, Mark, MediaInfo
 from vmfm.apps.media.images import read_image
-from vmfm.apps.media.kinds import NUMBER, files_of, is_image
+from vmfm.apps.media.kinds import NUMBER, is_image, numbered
 
 
 def stem(sequence: Path) -> str:
@@ -31,6 +31,14 @@ def pictures_of(sequence: Path) -> dict[int, Path]:
     if not files:
         raise ReadError(f"{sequence} holds no picture")
     return dict(sorted(files.items()))
+
+
+def files_of(pattern: Path) -> dict[int, Path]:
+    """The files there are of a pattern, by their numbers, in no order."""
+    before, after = (re.escape(part) for part in (NUMBER.split(pattern.name)[0], NUMBER.split(pattern.name)[-1]))
+    name, folder = re.compile(f"{before}([0-9]+){after}"), pattern.parent
+    matches = ((name.fullmatch(p.name), p) for p in folder.iterdir()) if folder.is_dir() else ()
+    return {int(match[1]): p for match, p in matches if match and numbered(pattern, int(match[1])).name == p.name}
 
 
 def _order(path: Path) -> list[tuple[int, str]]:

@@ -15,7 +15,8 @@ from vmfm.apps.media.encodings import Encoding, Storing, choose_encoding
 from vmfm.apps.media.errors import write_errors
 from vmfm.apps.media.frames import Frame, MediaInfo
 from vmfm.apps.media.images import write_image
-from vmfm.apps.media.kinds import WRITABLE_VIDEO_SUFFIXES, files_of, is_pattern, numbered
+from vmfm.apps.media.kinds import WRITABLE_VIDEO_SUFFIXES, is_pattern, numbered
+from vmfm.apps.media.sequences import files_of
 from vmfm.apps.media.tracks import Tracks, copied_tracks
 from vmfm.apps.media.video_joiner import VideoJoiner
 from vmfm.apps.media.video_writer import VideoWriter

@@ -21,6 +21,20 @@ def behind(text, *frames):
         return [background.behind(frame).copy() for frame in frames]
 
 
+def write_levels(path, fps, levels):
+    """A video of one grey frame per level."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=fps)
+        stream.width, stream.height, stream.pix_fmt = 32, 24, "bgr0"
+        stream.time_base = stream.codec_context.time_base = 1 / fps
+        for number, level in enumerate(levels):
+            picture = av.VideoFrame.from_ndarray(np.full((24, 32, 3), level, np.uint8), "rgb24")
+            picture.pts = number
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode())
+    return path
+
+
 def test_a_colour_fills_frames_of_any_size():
     small, large = behind("#FF8000", frame_at(0, (1, 1)), frame_at(1, (30, 20)))
     assert small.tolist() == [[[255, 128, 0]]]
@@ -46,19 +60,9 @@ def test_an_image_file_is_read_once_and_fitted(tmp_path):
 
 
 @pytest.fixture
-def clock(make_video, tmp_path):
+def clock(tmp_path):
     """A video of 5 frames, 0.2 s each; frame n is grey of level 40 n."""
-    path = tmp_path / "clock.mkv"
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("ffv1", rate=5)
-        stream.width, stream.height, stream.pix_fmt = 32, 24, "bgr0"
-        stream.time_base = stream.codec_context.time_base = Fraction(1, 5)
-        for number in range(5):
-            picture = av.VideoFrame.from_ndarray(np.full((24, 32, 3), 40 * number, np.uint8), "rgb24")
-            picture.pts = number
-            container.mux(stream.encode(picture))
-        container.mux(stream.encode())
-    return path
+    return write_levels(tmp_path / "clock.mkv", Fraction(5), range(0, 200, 40))
 
 
 def test_a_video_is_chosen_by_time_and_loops(clock):
@@ -175,14 +179,6 @@ def test_a_video_whose_sound_is_longer_loops_by_its_pictures_wherever_it_is_ente
 @pytest.mark.parametrize("fps", [Fraction(24000, 1001), Fraction(30000, 1001), Fraction(30)])
 def test_behind_a_clip_of_its_rate_every_frame_is_shown_once(tmp_path, fps):
     """Matroska rounds its times to milliseconds, up for some."""
-    path = tmp_path / "numbers.mkv"
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("ffv1", rate=fps)
-        stream.width, stream.height, stream.pix_fmt = 32, 24, "bgr0"
-        for number in range(30):
-            picture = av.VideoFrame.from_ndarray(np.full((24, 32, 3), number, np.uint8), "rgb24")
-            picture.pts, picture.time_base = number, 1 / fps
-            container.mux(stream.encode(picture))
-        container.mux(stream.encode())
+    path = write_levels(tmp_path / "numbers.mkv", fps, range(30))
     shown = behind(str(path), *(frame_at(float(number / fps), (2, 2)) for number in range(30)))
     assert [int(picture[0, 0, 0]) for picture in shown] == list(range(30))

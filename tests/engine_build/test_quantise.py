@@ -14,7 +14,7 @@ from vmfm.engine_build.errors import QuantiseError
 from vmfm.engine_build.export import export_model
 from vmfm.engine_build.quantise import QUANTISED, quantise_bundle
 from vmfm.runtime import Bundle, MattingStream
-from vmfm.runtime.backends.openvino_backend import INT8_MACHINES
+from vmfm.runtime.backends.openvino_backend import INT8_MACHINES, has_vnni
 from vmfm.runtime.graph import NETS
 
 RENDERED = Path(__file__).parent.parent / "data" / "rendered" / "train"
@@ -25,9 +25,10 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module", autouse=True)
 def tolerance():
-    """Nets that nobody has trained move further than 0.02 where kernels have 7 bits: on CPUs without VNNI."""
+    """As ever, but on CPUs without VNNI: where kernels have 7 bits, a net that nobody has trained moves by up to 0.035."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(quantise, "MEAN_TOLERANCE", 0.05)
+        if not has_vnni():
+            patch.setattr(quantise, "MEAN_TOLERANCE", 0.05)
         yield
 
 
